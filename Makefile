@@ -1,0 +1,32 @@
+# make demo and make test do all their set-up themselves.
+PYTHON ?= python3.11
+BIN := .venv/bin
+SETUP := .venv/.complete
+
+.PHONY: setup demo test test-slow check golden train evaluate clean
+
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	touch $(SETUP)
+
+setup: $(SETUP)
+
+demo: setup
+	$(BIN)/litecompress run recipes/demo.yaml -o out/demo --force
+
+test: setup
+	$(BIN)/pytest
+
+test-slow: setup
+	$(BIN)/pytest -m slow
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv out

@@ -1,0 +1,62 @@
+"""A checkpoint: a folder with `config.json`, `model.safetensors` and `tokenizer.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from litecompress.errors import CheckpointError
+from litecompress.model.config import ModelConfig
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model as arrays; nothing of torch in it."""
+
+    config: ModelConfig
+    weights: Mapping[str, NDArray[np.float32]]
+    tokenizer: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all weights in float32."""
+        return sum(4 * w.size for w in self.weights.values())
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder, naming every file that is missing."""
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: expected a checkpoint folder, got none of {', '.join(missing)}; "
+            "`litecompress train` writes one"
+        )
+    try:
+        values = json.loads((folder / "config.json").read_text("utf-8"))
+        weights = load_file(folder / "model.safetensors")
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{folder}: cannot be read as a checkpoint: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{folder}/config.json: expected an object, got {type(values)}")
+    return Checkpoint(
+        ModelConfig.from_dict(values),
+        {name: w.astype(np.float32) for name, w in weights.items()},
+        (folder / "tokenizer.json").read_bytes(),
+    )
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the three files into a folder that exists."""
+    text = json.dumps(checkpoint.config.to_dict(), indent=2) + "\n"
+    (folder / "config.json").write_text(text, "utf-8")
+    (folder / "tokenizer.json").write_bytes(checkpoint.tokenizer)
+    save_file(dict(checkpoint.weights), folder / "model.safetensors", metadata={"format": "pt"})

@@ -1,0 +1,1 @@
+"""Exporters: an artifact in, the files of one target out."""

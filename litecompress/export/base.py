@@ -1,0 +1,128 @@
+"""What an exporter is, and how it decides what each weight becomes on its target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litecompress.artifact import Artifact
+from litecompress.encoding import Dense, Encoding, Sparse, symmetric_int8
+from litecompress.errors import ExportError
+
+Storage = Literal["native", "int8", "float32"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files of one target, and what became of the weights and operators on the way.
+
+    `native`, `re_encoded` and `decoded` name weights; `quantized_byte_share` is the share of the
+    bytes of all weight matrices, as float32, that the files really hold in 8 bits or fewer.
+    """
+
+    target: str
+    folder: Path
+    files: Mapping[str, str]  # role -> file name in the folder
+    ops: Mapping[str, int]
+    native: tuple[str, ...]
+    re_encoded: tuple[str, ...]
+    decoded: tuple[str, ...]
+    fallbacks: tuple[str, ...]
+    re_encoding_psnr_db: float | None
+    quantized_byte_share: float
+
+
+class Exporter(Protocol):
+    """A frozen dataclass whose fields are its recipe's keys."""
+
+    target: ClassVar[str]
+
+    def __call__(self, artifact: Artifact, folder: Path) -> Exported:
+        """Write the target's files into a folder that exists and is empty."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What each weight becomes: its encoding on the target, and how that came about."""
+
+    weights: Mapping[str, Encoding]
+    native: tuple[str, ...]
+    re_encoded: tuple[str, ...]
+    decoded: tuple[str, ...]
+    re_encoding_psnr_db: float | None
+
+    def decode(self) -> dict[str, NDArray[np.float32]]:
+        """The weights that the target computes with, in float32."""
+        return {name: encoding.decode() for name, encoding in self.weights.items()}
+
+
+def plan(artifact: Artifact, storage: Storage, target: str, carries: frozenset[str]) -> Plan:
+    """Keep what the target carries, re-encode matrices to int8, or decode, as `storage` says.
+
+    `carries` holds kinds of encoding as `kind()` names them. Dense weights are always native.
+    With `native`, an encoding that the target cannot carry is an ExportError.
+    """
+    weights: dict[str, Encoding] = {}
+    became: dict[str, list[str]] = {"native": [], "re_encoded": [], "decoded": []}
+    foreign = []
+    for name, encoding in artifact.weights.items():
+        how = _how(name, encoding, storage, carries)
+        if how == "foreign":
+            foreign.append(f"{name} ({kind(encoding)})")
+            continue
+        became[how].append(name)
+        match how:
+            case "re_encoded":
+                weights[name] = symmetric_int8(encoding.decode())
+            case "decoded":
+                weights[name] = Dense(encoding.decode())
+            case _:
+                weights[name] = encoding
+    if foreign:
+        raise ExportError(
+            f"{target}: expected encodings that the target carries ({', '.join(sorted(carries))}), "
+            f"got {len(foreign)} others such as {foreign[0]}; use storage: int8 or float32"
+        )
+    error = _psnr_db(artifact, weights, became["re_encoded"])
+    return Plan(weights, *(tuple(became[k]) for k in ("native", "re_encoded", "decoded")), error)
+
+
+def kind(encoding: Encoding) -> str:
+    """`dense`, `affine`, `palette`, or `sparse_` and the kind of its survivors."""
+    if isinstance(encoding, Sparse):
+        return "sparse_" + type(encoding.values).__name__.lower()
+    return type(encoding).__name__.lower()
+
+
+def is_matrix(name: str, encoding: Encoding) -> bool:
+    """Whether a weight is a linear layer's or a look-up table's matrix."""
+    return name.endswith(".weight") and len(encoding.shape) == 2
+
+
+def _how(name: str, encoding: Encoding, storage: Storage, carries: frozenset[str]) -> str:
+    if storage == "int8" and is_matrix(name, encoding):
+        return "re_encoded"
+    if isinstance(encoding, Dense):
+        return "native"
+    if storage == "native":
+        return "native" if kind(encoding) in carries else "foreign"
+    return "decoded"
+
+
+def _psnr_db(artifact: Artifact, weights: Mapping[str, Encoding], names: list[str]) -> float | None:
+    """Second rounding error of the re-encoded weights: peak over RMSE, all of them together."""
+    if not names:
+        return None
+    square, count, peak = 0.0, 0, 0.0
+    for name in names:
+        before = artifact.weights[name].decode()
+        square += float(np.square(before - weights[name].decode(), dtype=np.float64).sum())
+        count += before.size
+        peak = max(peak, float(np.abs(before).max()))
+    return 20 * math.log10(peak / math.sqrt(square / count)) if square and peak else math.inf

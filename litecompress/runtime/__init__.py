@@ -1,0 +1,1 @@
+"""Sessions that run a model, and the search over them."""

@@ -1,0 +1,58 @@
+"""What every runtime looks like to the search and to the checks: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = NDArray[np.int64]
+Logits = NDArray[np.float32]
+
+
+@dataclass
+class State:
+    """What a decoder carries: per-source tensors that stay, and caches that every step replaces.
+
+    Every array (or tensor) has the batch first, so that a beam search may reorder rows.
+    """
+
+    fixed: dict[str, Any]
+    caches: dict[str, Any]
+
+    def rows(self, order: NDArray[np.intp], *, same_sources: bool = False) -> State:
+        """The state for other rows, repeated or left out; `same_sources` spares the fixed part."""
+        fixed = self.fixed if same_sources else {k: v[order] for k, v in self.fixed.items()}
+        return State(fixed, {k: v[order] for k, v in self.caches.items()})
+
+
+class Session(Protocol):
+    """A loaded model: an encoder and a decoder step."""
+
+    @property
+    def max_source(self) -> int:
+        """Most source tokens a sentence may have."""
+
+    @property
+    def max_target(self) -> int:
+        """Most target tokens that can be decoded."""
+
+    def start(self, source: Tokens, length: int) -> State:
+        """Encode source tokens (B, S), padded on the right, with room for `length` targets."""
+
+    def step(self, tokens: Tokens, step: int, state: State) -> tuple[Logits, State]:
+        """Logits (B, V) after the newest tokens (B,), the `step`-th counted from 0."""
+
+
+def cache_shapes(
+    kernel_sizes: tuple[int, ...], heads: int, branch_dim: int, batch: int, length: int
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of a decoder's caches, by name, for a batch and a target length."""
+    attention = (batch, heads, length, branch_dim // heads)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, kernel in enumerate(kernel_sizes):
+        shapes[f"key_{i}"] = shapes[f"value_{i}"] = attention
+        shapes[f"conv_{i}"] = (batch, kernel - 1, branch_dim)
+    return shapes

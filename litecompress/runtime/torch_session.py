@@ -1,0 +1,62 @@
+"""The PyTorch model as a session: the reference that every export is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from litecompress.artifact import Artifact
+from litecompress.model.layers import LayerState
+from litecompress.model.lite_transformer import LiteTransformer
+from litecompress.runtime.session import Logits, State, Tokens
+
+_CACHES = ("key", "value", "conv")
+_FIXED = ("cross_key", "cross_value")
+
+
+class TorchSession:
+    """Runs a LiteTransformer; states stay torch tensors between steps."""
+
+    def __init__(self, model: LiteTransformer) -> None:
+        self.model = model.eval()
+        self.device = next(model.parameters()).device
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> TorchSession:
+        """The model that an artifact decodes to."""
+        return cls(LiteTransformer.from_weights(artifact.config, artifact.decode()))
+
+    @property
+    def max_source(self) -> int:
+        return self.model.config.max_positions
+
+    @property
+    def max_target(self) -> int:
+        return self.model.config.max_positions
+
+    @torch.inference_mode()
+    def start(self, source: Tokens, length: int) -> State:
+        memory, bias = self.model.encode(torch.from_numpy(source).to(self.device))
+        states = self.model.start(memory, length)
+        named = [s._asdict() for s in states]
+        fixed = {f"{n}_{i}": s[n] for i, s in enumerate(named) for n in _FIXED}
+        caches = {f"{n}_{i}": s[n] for i, s in enumerate(named) for n in _CACHES}
+        return State({"memory_bias": bias, **fixed}, caches)
+
+    @torch.inference_mode()
+    def step(self, tokens: Tokens, step: int, state: State) -> tuple[Logits, State]:
+        layers = [
+            LayerState(
+                *(state.caches[f"{n}_{i}"] for n in _CACHES),
+                *(state.fixed[f"{n}_{i}"] for n in _FIXED),
+            )
+            for i in range(len(self.model.decoder))
+        ]
+        logits, after = self.model.step(
+            torch.from_numpy(tokens).to(self.device)[:, None],
+            torch.tensor([step], device=self.device),
+            state.fixed["memory_bias"],
+            layers,
+        )
+        caches = {f"{n}_{i}": getattr(s, n) for i, s in enumerate(after) for n in _CACHES}
+        return logits.cpu().numpy().astype(np.float32), State(state.fixed, caches)

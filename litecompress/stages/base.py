@@ -1,0 +1,71 @@
+"""What a stage is, and the one function that applies it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Protocol
+
+from litecompress.artifact import Artifact, Step
+from litecompress.encoding import Encoding
+from litecompress.errors import StageError
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may use beside the artifact."""
+
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The new weights of a stage, and what it says of its work, skipped tensors included."""
+
+    weights: Mapping[str, Encoding]
+    summary: Mapping[str, Any]
+
+
+class Stage(Protocol):
+    """A frozen dataclass; calling it changes nothing and returns the weights that it replaces."""
+
+    name: ClassVar[str]
+
+    def __call__(self, artifact: Artifact, context: Context) -> Outcome:
+        """Compute new encodings for some weights."""
+
+
+def apply(stage: Stage, artifact: Artifact, context: Context) -> Artifact:
+    """Run a stage, check that names and shapes stayed as they were, and write the history."""
+    outcome = stage(artifact, context)
+    for name, encoding in outcome.weights.items():
+        before = artifact.weights.get(name)
+        if before is None or before.shape != encoding.shape:
+            raise StageError(
+                f"{stage.name}: expected {name} to keep its shape "
+                f"{before and before.shape}, got {encoding.shape}; this is a bug in the stage"
+            )
+    weights = {**artifact.weights, **outcome.weights}
+    changed = Artifact(artifact.config, weights, artifact.tokenizer, artifact.history)
+    return changed.with_step(Step(stage.name, _plain(asdict(stage)), dict(outcome.summary)))  # type: ignore[call-overload]
+
+
+def matching(patterns: Iterable[str], artifact: Artifact) -> list[str]:
+    """Names that any of the glob patterns match; a pattern without a match is a StageError."""
+    names = sorted(artifact.weights)
+    patterns = list(patterns)
+    useless = [p for p in patterns if not any(fnmatchcase(n, p) for n in names)]
+    if useless:
+        raise StageError(
+            f"expected patterns that match weights, got none for {', '.join(map(repr, useless))}; "
+            f"names look like {names[0]!r} and {names[-1]!r}"
+        )
+    return [n for n in names if any(fnmatchcase(n, p) for p in patterns)]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that history reads back equal to what was written."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,1 @@
+"""Training: plain, seeded, resumed from the last whole epoch."""

@@ -1,0 +1,91 @@
+"""The training recipe: what `litecompress train` reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from litecompress.errors import TrainingError
+from litecompress.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class ParallelText:
+    """Files `FOLDER/SPLIT.LANGUAGE`, one sentence a line."""
+
+    folder: str
+    source: str
+    target: str
+    train: str = "train"
+    valid: str = "val"
+
+    def paths(self, split: str) -> tuple[Path, Path]:
+        """Source and target file of a split."""
+        folder = Path(self.folder)
+        return folder / f"{split}.{self.source}", folder / f"{split}.{self.target}"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The parts of ModelConfig that a recipe chooses; vocabulary sizes come from the tokenizer."""
+
+    embed_dim: int
+    encoder_kernel_sizes: tuple[int, ...]
+    decoder_kernel_sizes: tuple[int, ...]
+    conv_type: str = "lightweight"
+    attention_heads: int = 4
+    conv_heads: int = 4
+    cross_attention_heads: int = 4
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    weight_dropout: float = 0.0
+
+    def model_config(self, vocab_size: int) -> ModelConfig:
+        """The whole configuration, with one table for source, target and output."""
+        return ModelConfig.from_dict(
+            {
+                **vars(self),
+                "source_vocab_size": vocab_size,
+                "target_vocab_size": vocab_size,
+                "ffn_dim": self.embed_dim,
+                "conv_glu": self.conv_type == "dynamic",
+            }
+        )
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """Adam with linear warm-up to `learning_rate`, then inverse square root decay."""
+
+    data: ParallelText
+    model: Architecture
+    vocab_size: int = 8000
+    epochs: int = 24
+    max_tokens: int = 4096
+    max_length: int = 256
+    learning_rate: float = 3e-3
+    warmup_updates: int = 800
+    betas: tuple[float, float] = (0.9, 0.98)
+    label_smoothing: float = 0.1
+    average_epochs: int = 5
+    seed: int = 1
+    device: str = field(default="auto", metadata={"values": "auto, cpu or cuda"})
+
+    def __post_init__(self) -> None:
+        positive = ("vocab_size", "epochs", "max_tokens", "warmup_updates", "average_epochs")
+        wrong = [f"{name}={getattr(self, name)}" for name in positive if getattr(self, name) < 1]
+        if wrong:
+            raise TrainingError(f"expected positive numbers, got {', '.join(wrong)}")
+
+    def chosen_device(self) -> str:
+        """The device named, or a GPU when there is one."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def rate(self, update: int) -> float:
+        """Learning rate of an update, counted from 1."""
+        warm = self.warmup_updates
+        return self.learning_rate * min(update / warm, (warm / update) ** 0.5)
