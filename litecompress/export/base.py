@@ -66,7 +66,8 @@ def plan(artifact: Artifact, storage: Storage, target: str, carries: frozenset[s
     """Keep what the target carries, re-encode matrices to int8, or decode, as `storage` says.
 
     `carries` holds kinds of encoding as `kind()` names them. Dense weights are always native.
-    With `native`, an encoding that the target cannot carry is an ExportError.
+    With `native`, a quantized encoding that the target cannot carry is an ExportError; zeros among
+    plain values are written out.
     """
     weights: dict[str, Encoding] = {}
     became: dict[str, list[str]] = {"native": [], "re_encoded": [], "decoded": []}
@@ -110,9 +111,10 @@ def _how(name: str, encoding: Encoding, storage: Storage, carries: frozenset[str
         return "re_encoded"
     if isinstance(encoding, Dense):
         return "native"
-    if storage == "native":
-        return "native" if kind(encoding) in carries else "foreign"
-    return "decoded"
+    if storage == "native" and kind(encoding) in carries:
+        return "native"
+    exact = isinstance(encoding, Sparse) and isinstance(encoding.values, Dense)
+    return "foreign" if storage == "native" and not exact else "decoded"
 
 
 def _psnr_db(artifact: Artifact, weights: Mapping[str, Encoding], names: list[str]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from litecompress.checkpoint import Checkpoint, save_checkpoint
 from litecompress.errors import TrainingError
 from litecompress.model.config import PAD_ID
 from litecompress.model.lite_transformer import LiteTransformer
+from litecompress.recipe import build, read_yaml
 from litecompress.tokenizer import Tokenizer, encode_all
 from litecompress.train.config import TrainRecipe
 from litecompress.train.data import Batch, Pair, batches, read_parallel
@@ -34,6 +36,7 @@ class Trainer:
         self.device = recipe.chosen_device()
         train = read_parallel(*recipe.data.paths(recipe.data.train))
         valid = read_parallel(*recipe.data.paths(recipe.data.valid))
+        folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = self._tokenizer([*train[0], *train[1]])
         self.train = self._pairs(train)
         self.valid = self._pairs(valid)
@@ -142,6 +145,15 @@ class Trainer:
         self.epoch, self.update = state["epoch"], state["update"]
         self.model.load_state_dict(torch.load(self._epoch_file(self.epoch), weights_only=True))
         self.optimizer.load_state_dict(state["adam"])
+
+
+def load_train_recipe(path: Path, **overrides: Any) -> TrainRecipe:
+    """Read a training recipe; `data` replaces the text's folder, other overrides their key."""
+    recipe = build(TrainRecipe, read_yaml(path), str(path))
+    folder = overrides.pop("data", None)
+    if folder is not None:
+        recipe = replace(recipe, data=replace(recipe.data, folder=str(folder)))
+    return replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
 
 
 def token_logits(model: LiteTransformer, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,78 @@
+"""`prune` and `quantize`: one stage, an artifact in and out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from litecompress.cli.options import AsJson, Exclude, Force, Model, Output, Targets
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(prune)
+    app.command()(quantize)
+
+
+def prune(
+    model: Model,
+    output: Output,
+    sparsity: Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")],
+    target: Targets = None,
+    exclude: Exclude = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set the smallest weights of each matrix to zero."""
+    options = {"sparsity": sparsity, "targets": target, "exclude": exclude}
+    _stage("prune", options, model, output, force, as_json)
+
+
+def quantize(
+    model: Model,
+    output: Output,
+    method: Annotated[str, typer.Option(help="kmeans: a codebook a tensor.")] = "kmeans",
+    num_bits: Annotated[int, typer.Option("--num-bits", help="Bits an index, 1 to 8.")] = 8,
+    target: Targets = None,
+    exclude: Exclude = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replace each matrix by indices into a codebook of centroids; zeros survive."""
+    options = {"method": method, "num_bits": num_bits, "targets": target, "exclude": exclude}
+    _stage("quantize", options, model, output, force, as_json)
+
+
+def _stage(
+    name: str, options: dict[str, Any], model: Path, output: Path, force: bool, as_json: bool
+) -> None:
+    from litecompress.artifact_file import load_model, save_artifact
+    from litecompress.output import replacing
+    from litecompress.recipe import build
+    from litecompress.stages import STAGES, Context, apply
+
+    given = {k: v for k, v in options.items() if v is not None}
+    stage = build(STAGES[name], given, name)
+    with replacing(output, force=force) as partial:
+        artifact = apply(stage, load_model(model), Context())
+        save_artifact(artifact, partial)
+    summary = {
+        "output": str(output),
+        "float32_bytes": artifact.float32_bytes(embeddings=True),
+        "weights_bytes": artifact.nbytes(embeddings=True),
+        "artifact_bytes": output.stat().st_size,
+        **artifact.history[-1].summary,
+    }
+    typer.echo(json.dumps(summary, indent=2) if as_json else _text(summary))
+
+
+def _text(summary: dict[str, Any]) -> str:
+    skipped = summary.pop("skipped", {})
+    lines = [f"{key.replace('_', ' ')}: {value}" for key, value in summary.items()]
+    reasons: dict[str, int] = {}
+    for reason in skipped.values():
+        reasons[reason] = reasons.get(reason, 0) + 1
+    return "\n".join([*lines, *(f"skipped {n} ({reason})" for reason, n in reasons.items())])

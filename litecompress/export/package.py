@@ -1,0 +1,83 @@
+"""A package: the files of one target, the tokenizer, and a manifest of them all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from litecompress import __version__
+from litecompress.artifact import Artifact
+from litecompress.errors import InputError
+from litecompress.export.base import Exported, Exporter
+
+MANIFEST = "manifest.json"
+PACKAGES = (
+    "torch",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "coremltools",
+    "litert-torch",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+)
+
+
+def write_package(exporter: Exporter, artifact: Artifact, folder: Path) -> Exported:
+    """Export into a new folder and add what a device needs beside the model's own files."""
+    folder.mkdir(parents=True)
+    exported = exporter(artifact, folder)
+    (folder / "tokenizer.json").write_bytes(artifact.tokenizer)
+    manifest = {
+        "schema_version": 1,
+        "target": exported.target,
+        "options": asdict(exporter),  # type: ignore[call-overload]
+        "roles": dict(exported.files),
+        "files": {
+            path.relative_to(folder).as_posix(): {
+                "bytes": path.stat().st_size,
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            }
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+        "versions": versions(),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    return exported
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a package; files that are missing or changed are one InputError."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder}: expected a package with {MANIFEST}, got none; export one")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        wrong = [n for n, f in manifest["files"].items() if not _intact(folder, n, f["sha256"])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: expected a manifest, got damaged content ({error})") from error
+    if wrong:
+        raise InputError(f"{folder}: files missing or changed: {', '.join(wrong)}; export again")
+    return manifest
+
+
+def _intact(folder: Path, name: str, sha256: str) -> bool:
+    path = (folder / name).resolve()
+    inside = path.is_relative_to(folder.resolve())
+    return inside and path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def versions() -> dict[str, str]:
+    """Versions of what makes and runs packages, as far as it is installed."""
+    found = {"litecompress": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

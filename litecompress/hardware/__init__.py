@@ -1,0 +1,1 @@
+"""Hardware profiles, and what a datasheet can say about latency."""

@@ -1,0 +1,286 @@
+"""The main job: compress a model, export it, measure what came out, hold it against the gate."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from litecompress.artifact import Artifact
+from litecompress.artifact_file import load_model, save_artifact
+from litecompress.bench.host import measure
+from litecompress.errors import InputError
+from litecompress.evaluate import Samples, bleu, read_samples, token_nll, translations
+from litecompress.export.base import Exported
+from litecompress.export.package import read_manifest, versions, write_package
+from litecompress.gate import judge, passed
+from litecompress.hardware.predict import Workload, predict
+from litecompress.hardware.profiles import find_profile
+from litecompress.ledger import Size, paper_ledger, ratios, size_sheet
+from litecompress.recipe import Recipe, dump_recipe
+from litecompress.report.content import Report, write_report
+from litecompress.runtime.open import LEVELS, open_package
+from litecompress.runtime.search import SearchConfig
+from litecompress.runtime.session import Session
+from litecompress.runtime.torch_session import TorchSession
+from litecompress.stages import Context, apply
+from litecompress.tokenizer import Tokenizer, encode_all
+from litecompress.train.data import read_parallel
+from litecompress.verify import Parity, Reference, finite, parity
+
+BEAM = SearchConfig(beam=5)
+Say = Callable[[str], None]
+
+
+def compress(trained: Artifact, recipe: Recipe, say: Say) -> Artifact:
+    """Apply the recipe's stages in order."""
+    artifact = trained
+    for stage in recipe.stages:
+        say(stage.name)
+        artifact = apply(stage, artifact, Context(recipe.seed))
+    return artifact
+
+
+def run(recipe: Recipe, output: Path, say: Say) -> Report:
+    """Write artifact, packages, resolved recipe and report into a new folder."""
+    profiles = [find_profile(name) for name in recipe.checks.profiles]
+    trained = load_model(Path(recipe.model))
+    tokenizer = Tokenizer(trained.tokenizer)
+    samples = _samples(recipe, tokenizer, trained)
+    output.mkdir(parents=True)
+    artifact = compress(trained, recipe, say)
+    save_artifact(artifact, output / "artifact.litec")
+    exported = _export(recipe, artifact, output / "packages", say)
+    say("quality")
+    models = {"baseline": TorchSession.of(trained), "compressed": TorchSession.of(artifact)}
+    quality = _quality(models, samples, tokenizer)
+    sources = spread(samples.source_ids, recipe.checks.sentences, _shortest_bucket(recipe))
+    rows = _parity(recipe, artifact, models["compressed"], sources, output / "packages", say)
+    sheet = _sizes(recipe, trained, artifact, output)
+    latency = []
+    if recipe.checks.latency:
+        say("latency")
+        latency = _latency(recipe, models["baseline"], sources, output / "packages")
+    for profile in profiles:
+        latency += predict(_workloads(trained, sheet, recipe), profile)
+    report = Report(
+        model={"path": recipe.model, "config": trained.config.to_dict()},
+        recipe=dump_recipe(recipe),
+        sizes={scope: dataclasses.asdict(size) for scope, size in sheet.items()},
+        ratios=ratios(sheet),
+        ledger=paper_ledger(),
+        history=[dataclasses.asdict(step) for step in artifact.history],
+        quality=quality,
+        parity=[row.to_dict() for row in rows],
+        latency=latency,
+        encodings=[encoding_row(e) for e in exported],
+        versions=versions(),
+    )
+    report = _judged(report, recipe)
+    (output / "recipe.yaml").write_text(report.recipe, "utf-8")
+    write_report(report, output)
+    return report
+
+
+def _samples(recipe: Recipe, tokenizer: Tokenizer, trained: Artifact) -> Samples:
+    sources, references = read_samples(Path(recipe.checks.samples))
+    return Samples.of(sources, references, tokenizer, trained.config.max_positions)
+
+
+def _export(recipe: Recipe, artifact: Artifact, packages: Path, say: Say) -> list[Exported]:
+    done = []
+    for exporter in recipe.exports:
+        say(f"export {exporter.target}")
+        done.append(write_package(exporter, artifact, packages / exporter.target))
+    return done
+
+
+def _quality(
+    models: Mapping[str, TorchSession], samples: Samples, tokenizer: Tokenizer
+) -> dict[str, Any]:
+    """Token NLL before and after, which the gate holds, and BLEU beside it."""
+    nll = {name: token_nll(session.model, samples) for name, session in models.items()}
+    scores = {}
+    for name, session in models.items():
+        hypotheses = translations(session.model, samples, tokenizer, BEAM)
+        scores[name] = bleu(hypotheses, samples.references, resamples=1000)
+    return {
+        "metric": "token_nll",
+        "signature": "nats a reference token, </s> included, teacher forcing, pytorch float32",
+        "sentences": len(samples.sources),
+        "baseline": nll["baseline"],
+        "compressed": nll["compressed"],
+        "delta": nll["compressed"] - nll["baseline"],
+        "bleu": {
+            "signature": scores["baseline"].signature,
+            "beam": BEAM.beam,
+            **{name: dataclasses.asdict(score) for name, score in scores.items()},
+        },
+    }
+
+
+def _shortest_bucket(recipe: Recipe) -> int:
+    """Most tokens that every export of the recipe takes."""
+    return min([1024, *(getattr(e, "length", 1024) for e in recipe.exports)])
+
+
+def spread(
+    sources: Sequence[Sequence[int]], count: int, limit: int
+) -> list[tuple[int, ...]]:
+    """`count` sources from the shortest to the longest that fits."""
+    fitting = sorted((tuple(s) for s in sources if len(s) <= limit), key=len)
+    if not fitting:
+        raise InputError(f"expected samples of at most {limit} tokens, got longer ones only")
+    count = min(count, len(fitting))
+    return [fitting[round(i * (len(fitting) - 1) / max(1, count - 1))] for i in range(count)]
+
+
+def _parity(
+    recipe: Recipe,
+    artifact: Artifact,
+    decoded: Session,
+    sources: list[tuple[int, ...]],
+    packages: Path,
+    say: Say,
+) -> list[Parity]:
+    """Every package against the decoded artifact in PyTorch."""
+    reference = Reference.of(decoded, sources, _shortest_bucket(recipe))
+    rows = []
+    for exporter in recipe.exports:
+        target, level = exporter.target, LEVELS.get(exporter.target, "executed")
+        say(f"parity {target}")
+        shipped = precision_of(dataclasses.asdict(exporter))
+        session = open_package(packages / target, target)
+        executed = level == "executed"
+        rows.append(parity(reference, session, target, level, shipped, greedy=executed))
+        if shipped == "float16":
+            exact = dataclasses.replace(exporter, precision="float32")  # type: ignore[type-var]
+            with tempfile.TemporaryDirectory() as folder:
+                exact(artifact, Path(folder))
+                session = open_package(Path(folder), target)
+                rows.append(parity(reference, session, target, level, "float32", greedy=False))
+    return rows
+
+
+def precision_of(options: Mapping[str, Any]) -> str:
+    """What a package computes in, from its exporter's options: a precision that they name, or
+    int8 where weights are stored so and activations are not kept in float32."""
+    if "precision" in options:
+        return str(options["precision"])
+    integers = options.get("storage") == "int8" and options.get("activations") != "float32"
+    return "int8" if integers else "float32"
+
+
+def _sizes(
+    recipe: Recipe, trained: Artifact, artifact: Artifact, output: Path
+) -> dict[str, Size]:
+    path = Path(recipe.model)
+    if path.is_dir():
+        names = ("config.json", "model.safetensors", "tokenizer.json")
+        checkpoint_bytes = sum((path / name).stat().st_size for name in names)
+    else:
+        checkpoint_bytes = trained.float32_bytes(embeddings=True) + len(trained.tokenizer)
+    packages = {e.target: output / "packages" / e.target for e in recipe.exports}
+    artifact_bytes = (output / "artifact.litec").stat().st_size
+    return size_sheet(trained, artifact, checkpoint_bytes, artifact_bytes, packages)
+
+
+def _latency(
+    recipe: Recipe, baseline: Session, sources: list[tuple[int, ...]], packages: Path
+) -> list[dict[str, Any]]:
+    """Measured on this host, one thread: the trained model in PyTorch, and what was exported."""
+    import torch
+
+    length, threads = _shortest_bucket(recipe), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = [measure(baseline, sources, "pytorch", f"torch {torch.__version__}", length)]
+    finally:
+        torch.set_num_threads(threads)
+    for exporter in recipe.exports:
+        if LEVELS.get(exporter.target) != "executed":
+            continue  # an emulated program has no latency
+        session = open_package(packages / exporter.target, exporter.target)
+        rows.append(measure(session, sources, exporter.target, _runtime(exporter.target), length))
+    return rows
+
+
+def _runtime(target: str) -> str:
+    name = {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}[target]
+    return f"{name} {versions().get(name, '?')}"
+
+
+def _workloads(trained: Artifact, sheet: Mapping[str, Size], recipe: Recipe) -> list[Workload]:
+    """The float32 model and every package that runs on a Raspberry Pi."""
+    whole = sheet["weights_all"].baseline
+    works = [Workload("float32", trained.config, whole, int8=False)]
+    for exporter in recipe.exports:
+        if exporter.target in ("onnx", "tflite"):
+            size = sheet[f"package_raw.{exporter.target}"].compressed
+            integers = precision_of(dataclasses.asdict(exporter)) == "int8"
+            works.append(Workload(exporter.target, trained.config, size, int8=integers))
+    return works
+
+
+def verify_package(package: Path, model: Path, samples: Path, count: int) -> dict[str, Any]:
+    """Parity of one package with the model that it was made from, on real sentences."""
+    target = read_manifest(package)["target"]
+    session = open_package(package, target)
+    artifact = load_model(model)
+    if not samples.is_file():
+        raise InputError(f"expected sentences at {samples}, got no such file")
+    lines = [line.split("\t")[0] for line in samples.read_text("utf-8").splitlines()]
+    ids = encode_all(Tokenizer(artifact.tokenizer), lines, artifact.config.max_positions)
+    limit = min(session.max_source, session.max_target)
+    reference = Reference.of(TorchSession.of(artifact), spread(ids, count, limit), limit)
+    level = LEVELS[target]
+    options = read_manifest(package)["options"]
+    shipped = precision_of(options)
+    row = parity(reference, session, target, level, shipped, greedy=level == "executed")
+    return row.to_dict()
+
+
+def evaluate_model(model: Path, source: Path, reference: Path, beam: int) -> dict[str, Any]:
+    """Token NLL and BLEU, cased and lower-cased, on two files of one sentence a line."""
+    artifact = load_model(model)
+    tokenizer = Tokenizer(artifact.tokenizer)
+    text = read_parallel(source, reference)
+    samples = Samples.of(*text, tokenizer, artifact.config.max_positions)
+    network = TorchSession.of(artifact).model
+    hypotheses = translations(network, samples, tokenizer, SearchConfig(beam=beam))
+    scores = {
+        name: dataclasses.asdict(
+            bleu(hypotheses, samples.references, lowercase=lowercase, resamples=1000)
+        )
+        for name, lowercase in (("cased", False), ("lowercased", True))
+    }
+    return {
+        "model": str(model),
+        "sentences": len(hypotheses),
+        "beam": beam,
+        "token_nll": token_nll(network, samples),
+        "bleu": scores,
+    }
+
+
+def encoding_row(exported: Exported) -> dict[str, Any]:
+    """What became of the weights, for the report."""
+    return {
+        "target": exported.target,
+        "native": len(exported.native),
+        "re_encoded": len(exported.re_encoded),
+        "decoded": len(exported.decoded),
+        "fallbacks": list(exported.fallbacks),
+        "decoded_weights": list(exported.decoded),
+        "re_encoding_psnr_db": finite(exported.re_encoding_psnr_db),
+        "quantized_byte_share": exported.quantized_byte_share,
+        "ops": dict(exported.ops),
+    }
+
+
+def _judged(report: Report, recipe: Recipe) -> Report:
+    checks = judge(recipe.gate, report.to_dict())
+    verdict = {"passed": passed(checks), "checks": [dataclasses.asdict(c) for c in checks]}
+    return dataclasses.replace(report, gate=verdict)

@@ -1,0 +1,1 @@
+"""The report of a run: one frozen value, written as JSON and Markdown."""

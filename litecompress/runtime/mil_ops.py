@@ -1,0 +1,188 @@
+"""The operators of Core ML's intermediate language (MIL) that our programs use, in NumPy.
+
+Each function takes an operator's inputs under their MIL names. Constant expressions
+(`constexpr_*`) are here too: they are evaluated once, when a program is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litecompress.errors import UnsupportedOpError
+
+Array = NDArray[Any]
+
+
+def linear(x: Array, weight: Array, bias: Array) -> Array:
+    return np.asarray(x @ weight.T + bias)
+
+
+def matmul(x: Array, y: Array, transpose_x: bool = False, transpose_y: bool = False) -> Array:
+    x = x.swapaxes(-1, -2) if transpose_x else x
+    return np.asarray(x @ (y.swapaxes(-1, -2) if transpose_y else y))
+
+
+def layer_norm(x: Array, axes: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
+    along = tuple(axes)
+    centred = x - x.mean(axis=along, keepdims=True)
+    variance = np.square(centred).mean(axis=along, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + epsilon) * gamma + beta)
+
+
+def softmax(x: Array, axis: int) -> Array:
+    raised = np.exp(x - x.max(axis=axis, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=axis, keepdims=True))
+
+
+def sigmoid(x: Array) -> Array:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))  # never overflows, as 1 / (1 + exp(-x)) does
+
+
+def cumsum(x: Array, axis: int, exclusive: bool = False, reverse: bool = False) -> Array:
+    _only("cumsum", exclusive=not exclusive, reverse=not reverse)
+    return np.cumsum(x, axis=axis)
+
+
+def reduce_sum(x: Array, axes: Array, keep_dims: bool = False) -> Array:
+    return np.asarray(x.sum(axis=tuple(axes), keepdims=bool(keep_dims)))
+
+
+def gather(
+    x: Array, indices: Array, axis: int, batch_dims: int = 0, validate_indices: bool = False
+) -> Array:
+    _only("gather", batch_dims=batch_dims == 0)
+    return np.take(x, indices.astype(np.intp), axis=int(axis))
+
+
+def pad(x: Array, pad: Array, mode: str, constant_val: float) -> Array:
+    """`pad` holds begin and end of the last axes only."""
+    _only("pad", mode=mode == "constant")
+    widths = np.asarray(pad).reshape(-1, 2)
+    widths = np.concatenate([np.zeros((x.ndim - len(widths), 2), int), widths])
+    return np.pad(x, widths, constant_values=constant_val)
+
+
+def split(
+    x: Array, axis: int, num_splits: int | None = None, split_sizes: Array | None = None
+) -> Sequence[Array]:
+    if split_sizes is None:
+        return np.split(x, int(num_splits or 1), axis=int(axis))
+    return np.split(x, np.cumsum(split_sizes)[:-1], axis=int(axis))
+
+
+def concat(values: Sequence[Array], axis: int, interleave: bool = False) -> Array:
+    _only("concat", interleave=not interleave)
+    return np.concatenate(values, axis=int(axis))
+
+
+def slice_by_index(
+    x: Array,
+    begin: Array,
+    end: Array,
+    stride: Array | None = None,
+    begin_mask: Array | None = None,
+    end_mask: Array | None = None,
+    squeeze_mask: Array | None = None,
+) -> Array:
+    """A mask lifts the bound of an axis; a squeezed axis keeps the index at `begin` alone."""
+    index: list[slice | int] = []
+    for axis in range(x.ndim):
+        if squeeze_mask is not None and squeeze_mask[axis]:
+            index.append(int(begin[axis]))
+            continue
+        first = None if begin_mask is not None and begin_mask[axis] else int(begin[axis])
+        last = None if end_mask is not None and end_mask[axis] else int(end[axis])
+        index.append(slice(first, last, None if stride is None else int(stride[axis])))
+    return np.asarray(x[tuple(index)])
+
+
+def constexpr_lut_to_dense(indices: Array, lut: Array) -> Array:
+    """One codebook a tensor: `lut` is (1, .., 1, centroids, 1)."""
+    _only("constexpr_lut_to_dense", lut=lut.size == lut.shape[-2])
+    return np.asarray(lut.reshape(-1)[indices.astype(np.intp)])
+
+
+def constexpr_lut_to_sparse(
+    indices_mask: Array, indices_nonzero_data: Array, lut: Array
+) -> tuple[Array, Array]:
+    return indices_mask, constexpr_lut_to_dense(indices_nonzero_data, lut)
+
+
+def constexpr_blockwise_shift_scale(
+    data: Array, scale: Array, offset: Array | None = None
+) -> Array:
+    shift = 0 if offset is None else _spread(offset, data.shape).astype(np.float32)
+    return np.asarray(_spread(scale, data.shape) * (data.astype(np.float32) - shift))
+
+
+def constexpr_sparse_blockwise_shift_scale(
+    data_mask: Array, nonzero_data: Array, scale: Array, offset: Array | None = None
+) -> tuple[Array, Array]:
+    dense = constexpr_sparse_to_dense(nonzero_data, data_mask)
+    shifted = constexpr_blockwise_shift_scale(dense, scale, offset)
+    return data_mask, shifted[data_mask != 0]
+
+
+def constexpr_sparse_to_dense(nonzero_data: Array, mask: Array) -> Array:
+    dense = np.zeros(mask.shape, nonzero_data.dtype)
+    dense[mask != 0] = nonzero_data
+    return dense
+
+
+def _spread(blocks: Array, shape: tuple[int, ...]) -> Array:
+    """One value a block to one value an element."""
+    for axis, size in enumerate(shape):
+        blocks = np.repeat(blocks, size // blocks.shape[axis], axis=axis)
+    return blocks
+
+
+def _only(operator: str, **holds: bool) -> None:
+    """Refuse the options of an operator that are not written here."""
+    wrong = [option for option, right in holds.items() if not right]
+    if wrong:
+        raise UnsupportedOpError(
+            f"emulated Core ML: expected the usual {', '.join(wrong)} of {operator}, got another; "
+            "such a program runs on a device only"
+        )
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": lambda x, y: x + y,
+    "cast": lambda x, dtype: x,  # every result is cast to the type that its program declares
+    "concat": concat,
+    "constexpr_blockwise_shift_scale": constexpr_blockwise_shift_scale,
+    "constexpr_lut_to_dense": constexpr_lut_to_dense,
+    "constexpr_lut_to_sparse": constexpr_lut_to_sparse,
+    "constexpr_sparse_blockwise_shift_scale": constexpr_sparse_blockwise_shift_scale,
+    "constexpr_sparse_to_dense": constexpr_sparse_to_dense,
+    "cos": lambda x: np.cos(x),
+    "cumsum": cumsum,
+    "equal": lambda x, y: x == y,
+    "expand_dims": lambda x, axes: np.expand_dims(x, tuple(axes)),
+    "gather": gather,
+    "greater": lambda x, y: x > y,
+    "greater_equal": lambda x, y: x >= y,
+    "identity": lambda x: x,
+    "layer_norm": layer_norm,
+    "linear": linear,
+    "matmul": matmul,
+    "mul": lambda x, y: x * y,
+    "not_equal": lambda x, y: x != y,
+    "pad": pad,
+    "reduce_sum": reduce_sum,
+    "relu": lambda x: np.maximum(x, 0),
+    "reshape": lambda x, shape: x.reshape(tuple(shape)),
+    "select": lambda cond, a, b: np.where(cond, a, b),
+    "sigmoid": sigmoid,
+    "sin": lambda x: np.sin(x),
+    "slice_by_index": slice_by_index,
+    "softmax": softmax,
+    "split": split,
+    "sub": lambda x, y: x - y,
+    "tile": lambda x, reps: np.tile(x, tuple(reps)),
+    "transpose": lambda x, perm: x.transpose(tuple(perm)),
+}
