@@ -64,4 +64,3 @@ class Artifact:
         return sum(
             float32_bytes(w) for n, w in self.weights.items() if embeddings or n not in EMBEDDINGS
         )
-

@@ -28,6 +28,7 @@ MAGIC = b"LITEC\x00\x00\x01"
 HEADER_LIMIT_BYTES = 16 * 2**20
 STREAM_LIMIT_BYTES = 2**31
 LEVEL = 19
+_PREFIX = struct.Struct("<II")  # bytes and checksum of the header
 _DTYPES = {"u1", "i1", "f2", "f4"}
 Spec = dict[str, Any]
 
@@ -74,7 +75,8 @@ def dump_artifact(artifact: Artifact) -> bytes:
     }
     text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
     packed = zstandard.ZstdCompressor(LEVEL).compress(text)
-    return b"".join([MAGIC, struct.pack("<I", len(packed)), packed, *body.frames])
+    prefix = MAGIC + _PREFIX.pack(len(packed), zlib.crc32(packed))
+    return b"".join([prefix, packed, *body.frames])
 
 
 def parse_artifact(data: bytes) -> Artifact:
@@ -84,18 +86,26 @@ def parse_artifact(data: bytes) -> Artifact:
             f"expected a .litec file (beginning {MAGIC!r}), got {data[:8]!r}; "
             "was it written by another version or program?"
         )
-    start = len(MAGIC) + 4
-    if len(data) < start:
-        raise ArtifactError(f"expected at least {start} bytes, got {len(data)}; fetch it again")
-    (length,) = struct.unpack("<I", data[len(MAGIC) : start])
-    header = json.loads(_decompress(data[start : start + length], HEADER_LIMIT_BYTES))
-    streams = _Streams(memoryview(data)[start + length :])
+    header, start = _header(data)
+    streams = _Streams(memoryview(data)[start:])
     tokenizer = streams.read(header["tokenizer"], None).tobytes()
     weights = {n: _parse_encoding(spec, streams) for n, spec in header["weights"].items()}
     if streams.position != len(streams.data):
         raise ArtifactError(f"got {len(streams.data) - streams.position} bytes after the end")
     history = tuple(Step(s["stage"], s["options"], s["summary"]) for s in header["history"])
     return Artifact(ModelConfig.from_dict(header["config"]), weights, tokenizer, history)
+
+
+def _header(data: bytes) -> tuple[Any, int]:
+    """The header's content, and where the frames begin."""
+    start = len(MAGIC) + _PREFIX.size
+    if len(data) < start:
+        raise ArtifactError(f"expected at least {start} bytes, got {len(data)}; fetch it again")
+    length, checksum = _PREFIX.unpack_from(data, len(MAGIC))
+    packed = data[start : start + length]
+    if len(packed) != length or zlib.crc32(packed) != checksum:
+        raise ArtifactError("the header is damaged or truncated; fetch it again")
+    return json.loads(_decompress(packed, HEADER_LIMIT_BYTES)), start + length
 
 
 class _Body:
@@ -208,9 +218,7 @@ def _parse_encoding(spec: Spec, streams: _Streams, nested: bool = False) -> Any:
 
 def tensor_bytes(data: bytes) -> Iterator[tuple[str, int]]:
     """Entropy-coded bytes of every weight in a file's content, name by name."""
-    start = len(MAGIC) + 4
-    (length,) = struct.unpack("<I", data[len(MAGIC) : start])
-    header = json.loads(_decompress(data[start : start + length], HEADER_LIMIT_BYTES))
+    header, _ = _header(data)
     for name, spec in header["weights"].items():
         yield name, _frame_bytes(spec)
 

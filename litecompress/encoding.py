@@ -185,7 +185,8 @@ def float32_bytes(encoding: Encoding) -> int:
 def symmetric_int8(weight: NDArray[np.float32]) -> Affine:
     """Round a matrix to int8 with one scale a row, largest magnitude at 127, zero kept exactly."""
     peak = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-    scale = np.where(peak > 0, peak / 127, 1).astype(np.float32)
+    tiny = np.finfo(np.float32).tiny * 127  # below it a scale would lose its own precision
+    scale = np.where(peak >= tiny, peak / 127, 1).astype(np.float32)
     along = scale.reshape(-1, *[1] * (weight.ndim - 1))
     values = np.clip(np.rint(weight / along), -127, 127).astype(np.int8)
     return Affine(values, scale, np.zeros(len(scale), np.int8), axis=0)

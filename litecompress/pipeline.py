@@ -126,9 +126,7 @@ def _shortest_bucket(recipe: Recipe) -> int:
     return min([1024, *(getattr(e, "length", 1024) for e in recipe.exports)])
 
 
-def spread(
-    sources: Sequence[Sequence[int]], count: int, limit: int
-) -> list[tuple[int, ...]]:
+def spread(sources: Sequence[Sequence[int]], count: int, limit: int) -> list[tuple[int, ...]]:
     """`count` sources from the shortest to the longest that fits."""
     fitting = sorted((tuple(s) for s in sources if len(s) <= limit), key=len)
     if not fitting:
@@ -173,9 +171,7 @@ def precision_of(options: Mapping[str, Any]) -> str:
     return "int8" if integers else "float32"
 
 
-def _sizes(
-    recipe: Recipe, trained: Artifact, artifact: Artifact, output: Path
-) -> dict[str, Size]:
+def _sizes(recipe: Recipe, trained: Artifact, artifact: Artifact, output: Path) -> dict[str, Size]:
     path = Path(recipe.model)
     if path.is_dir():
         names = ("config.json", "model.safetensors", "tokenizer.json")

@@ -121,7 +121,9 @@ def _try(cls: type[T], values: Any, where: str, problems: list[str]) -> T | None
     except ValidationError as error:
         for e in error.errors():
             place = ".".join(str(p) for p in (where, *e["loc"]) if p != "")
-            if e["type"] == "unexpected_keyword_argument":
+            if e["type"] == "unexpected_keyword_argument" and len(e["loc"]) > 1:
+                problems.append(f"{place}: expected a known key, got {str(e['loc'][-1])!r}")
+            elif e["type"] == "unexpected_keyword_argument":
                 names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
                 problems.append(_unknown(where, str(e["loc"][-1]), names))
             else:

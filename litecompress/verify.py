@@ -41,19 +41,28 @@ class Parity:
 
 @dataclass(frozen=True)
 class Reference:
-    """Sentences, the reference model's greedy tokens for each, and its logits (T, V) on those."""
+    """Sentences, the reference model's greedy tokens for each (at most `length`, </s> included),
+    and its logits (T, V) on those."""
 
+    length: int
     sources: tuple[tuple[int, ...], ...]
     tokens: tuple[tuple[int, ...], ...]
     logits: tuple[Logits, ...]
 
     @classmethod
     def of(cls, session: Session, sources: Sequence[Sequence[int]], length: int) -> Reference:
-        """Decode greedily, at most `length` tokens a sentence; one sentence at a time."""
-        config = SearchConfig(beam=1, max_length_a=0, max_length_b=length - 1)
-        tokens = tuple(h.tokens for h in translate(session, sources, config, batch=1))
+        """Decode greedily, one sentence at a time."""
+        tokens = greedy_tokens(session, sources, length)
         logits = (forced_logits(session, s, t) for s, t in zip(sources, tokens, strict=True))
-        return cls(tuple(map(tuple, sources)), tokens, tuple(logits))
+        return cls(length, tuple(map(tuple, sources)), tokens, tuple(logits))
+
+
+def greedy_tokens(
+    session: Session, sources: Sequence[Sequence[int]], length: int
+) -> tuple[tuple[int, ...], ...]:
+    """Greedy translations of at most `length` tokens, </s> included."""
+    config = SearchConfig(beam=1, max_length_a=0, max_length_b=length - 1)
+    return tuple(h.tokens for h in translate(session, sources, config, batch=1))
 
 
 def forced_logits(session: Session, source: Sequence[int], tokens: Sequence[int]) -> Logits:
@@ -87,10 +96,8 @@ def parity(
 
 def greedy_agreement(reference: Reference, session: Session) -> float:
     """Share of sentences whose whole greedy decode gives exactly the reference's tokens."""
-    length = max(map(len, reference.tokens)) + 1
-    config = SearchConfig(beam=1, max_length_a=0, max_length_b=length)
-    found = translate(session, reference.sources, config, batch=1)
-    same = [h.tokens == t for h, t in zip(found, reference.tokens, strict=True)]
+    found = greedy_tokens(session, reference.sources, reference.length)
+    same = [ours == theirs for ours, theirs in zip(found, reference.tokens, strict=True)]
     return sum(same) / len(same)
 
 

@@ -8,9 +8,7 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[
-    Path, typer.Option("--model", "-m", help="Checkpoint folder or .litec artifact.")
-]
+Model = Annotated[Path, typer.Option("--model", "-m", help="Checkpoint folder or .litec artifact.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an existing output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

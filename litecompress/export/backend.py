@@ -21,7 +21,7 @@ def load_backend(module: str, package: str, extra: str) -> Any:
         with silenced():
             return import_module(module)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != module.split(".")[0]:
+        if (error.name or "").split(".")[0] != module.split(".", maxsplit=1)[0]:
             raise
         raise MissingBackendError(package, extra) from None
 

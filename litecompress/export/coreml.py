@@ -24,7 +24,11 @@ from litecompress.export.coreml_weights import CARRIES, PASS, program_name
 ct = backend("coremltools")
 
 Precision = Literal["float16", "float32"]
-MATRIX_OF = {"linear": "weight", "matmul": "y", "gather": "x"}  # operator -> its matrix, if constant
+MATRIX_OF = {
+    "linear": "weight",
+    "matmul": "y",
+    "gather": "x",
+}  # operator -> its matrix, if constant
 STORED = ("indices", "indices_nonzero_data", "data", "nonzero_data")  # what a constexpr_* keeps
 
 
@@ -54,7 +58,9 @@ class CoreMLExport:
         encoder = graphs.EncoderGraph(model), graphs.encoder_example(1, length)
         decoder = graphs.DecoderGraph(model), graphs.decoder_example(model, 1, length, length)
         names = graphs.encoder_names(layers), graphs.decoder_names(layers)
-        for (graph, example), name, file in zip((encoder, decoder), names, FILES.values(), strict=True):
+        for (graph, example), name, file in zip(
+            (encoder, decoder), names, FILES.values(), strict=True
+        ):
             with quiet():
                 self._convert(graph, example, *name, planned.weights).save(str(folder / file))
         return _exported(self.target, planned, folder)
@@ -164,4 +170,4 @@ def _is_small(op: Any, makers: Mapping[str, Any]) -> bool:
     if stored.name:
         return _is_small(makers[stored.name], makers)
     kind = ct.proto.MIL_pb2.DataType.Name(stored.value.type.tensorType.dataType)
-    return kind in {"INT8", "UINT8", "INT4"} or kind.startswith("UINT") and int(kind[4:]) < 8
+    return kind in {"INT8", "UINT8", "INT4"} or (kind.startswith("UINT") and int(kind[4:]) < 8)

@@ -50,7 +50,9 @@ class store_encoded(passes.AbstractGraphPass):  # type: ignore[misc,name-defined
 
 
 @helper.block_context_manager  # type: ignore[untyped-decorator]
-def _replace_constants(block: Any, names: Mapping[Any, str], wanted: Mapping[str, Encoding]) -> None:
+def _replace_constants(
+    block: Any, names: Mapping[Any, str], wanted: Mapping[str, Encoding]
+) -> None:
     for op in list(block.operations):
         if op.op_type != "const" or not isinstance(op.outputs[0].val, np.ndarray):
             continue
@@ -122,7 +124,9 @@ def _build(encoding: Encoding, dtype: np.dtype[Any], **where: Any) -> Any:
     mb = mil.Builder
     match encoding:
         case Palette():
-            return mb.constexpr_lut_to_dense(**_lookup(encoding, dtype, len(encoding.shape)), **where)
+            return mb.constexpr_lut_to_dense(
+                **_lookup(encoding, dtype, len(encoding.shape)), **where
+            )
         case Affine():
             return mb.constexpr_blockwise_shift_scale(**_grid(encoding, dtype), **where)
         case Sparse():

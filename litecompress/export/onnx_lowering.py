@@ -146,7 +146,11 @@ class Lowering:
         return self._emit_many(op_type, inputs, 1, **attributes)[0]
 
     def _emit_many(
-        self, op_type: str, inputs: list[ir.Value] | tuple[ir.Value, ...], outputs: int, **attributes: object
+        self,
+        op_type: str,
+        inputs: list[ir.Value] | tuple[ir.Value, ...],
+        outputs: int,
+        **attributes: object,
     ) -> tuple[ir.Value, ...]:
         node = ir.node(op_type, inputs, attributes, num_outputs=outputs)  # type: ignore[arg-type]
         assert self.before is not None

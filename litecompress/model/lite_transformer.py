@@ -1,8 +1,10 @@
 """Lite Transformer: an encoder-decoder with Long-Short Range Attention (arXiv:2004.11886).
 
 References
+----------
 1) the paper: https://arxiv.org/abs/2004.11886
 2) lightweight and dynamic convolution: https://arxiv.org/abs/1901.10430
+
 """
 
 from __future__ import annotations

@@ -1,0 +1,179 @@
+"""The command line as a user holds it: exit codes, one clear line, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from litecompress import cli
+from litecompress.checkpoint import save_checkpoint
+from tests import models
+
+SENTENCE = "a man rides a horse ."
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_checkpoint(models.checkpoint(embed_dim=64, ffn_dim=64), folder)
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["litecompress", *map(str, arguments)])
+        if stdin is not None:
+            import io
+
+            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def artifact(model, tmp_path_factory) -> Path:
+    from litecompress.artifact_file import save_artifact
+
+    path = tmp_path_factory.mktemp("artifact") / "small.litec"
+    save_artifact(models.compressed(embed_dim=64, ffn_dim=64), path)
+    return path
+
+
+def test_prune_quantize_translate_in_a_row(call, model, tmp_path):
+    pruned, quantized = tmp_path / "p.litec", tmp_path / "q.litec"
+    code, out, _ = call("prune", "-m", model, "-o", pruned, "--sparsity", 0.5, "--json")
+    assert code == 0
+    assert json.loads(out)["sparsity"] == pytest.approx(0.5, abs=0.01)
+    code, out, _ = call("quantize", "-m", pruned, "-o", quantized)
+    assert code == 0
+    assert "quantized byte share" in out
+    assert quantized.stat().st_size < pruned.stat().st_size
+    code, out, _ = call("translate", "-m", quantized, "--beam", 2, SENTENCE, SENTENCE)
+    assert code == 0
+    first, second = out.splitlines()
+    assert first == second
+
+
+def test_translate_reads_stdin(call, model):
+    code, out, _ = call("translate", "-m", model, stdin=f"{SENTENCE}\n{SENTENCE}\n")
+    assert (code, len(out.splitlines())) == (0, 2)
+
+
+LONG = "horse " * 2000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prune", "-m", "{model}", "-o", "{out}", "--sparsity", "1"], r"in [0, 1), got 1.0"),
+        (
+            ["prune", "-m", "{model}", "-o", "{out}", "--sparsity", ".5", "-t", "no*"],
+            "got none for 'no*'",
+        ),
+        (["prune", "-m", "{out}", "-o", "{out}", "--sparsity", ".5"], "no such file"),
+        (["quantize", "-m", "{model}", "-o", "{out}", "--num-bits", "9"], "from 1 to 8, got 9"),
+        (["quantize", "-m", "{model}", "-o", "{out}", "--method", "x"], "quantize.method"),
+        (["quantize", "-m", "{foreign}", "-o", "{out}"], "expected a .litec file"),
+        (["quantize", "-m", "{truncated}", "-o", "{out}"], "truncated"),
+        (["quantize", "-m", "{model}", "-o", "{exists}"], "use --force"),
+        (["export", "-m", "{model}", "-o", "{out}", "-t", "tensorrt"], "coreml, onnx, tflite"),
+        (["export", "-m", "{model}", "-o", "{out}", "-t", "onnx", "--length", "3"], "'length'"),
+        (["run", "{bad_recipe}", "-o", "{out}"], "got 'stagse'"),
+        (["run", "{out}", "-o", "{out}"], "no such file"),
+        (["translate", "-m", "{model}", " "], "sentence 1: expected a sentence"),
+        (["translate", "-m", "{model}", "fine", LONG], "sentence 2: expected at most 1024 tokens"),
+        (["verify", "{model}", "-m", "{model}", "--samples", "{foreign}"], "manifest.json"),
+        (["train", "{bad_recipe}", "-o", "{out}"], "got 'stagse'"),
+        (["evaluate", "-m", "{model}", "--source", "{out}", "--reference", "{out}"], "text file"),
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(
+    call, model, artifact, tmp_path, arguments, message
+):
+    files = {
+        "foreign": b"\x89PNG",
+        "truncated": artifact.read_bytes()[:-40],
+        "exists": b"mine",
+        "bad_recipe": b"model: x\nstagse: []\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    places = {name: tmp_path / name for name in files}
+    given = [a.format(model=model, out=tmp_path / "out", **places) for a in arguments]
+    code, out, err = call(*given)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert out == ""
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(files)
+    assert (tmp_path / "exists").read_bytes() == b"mine"
+
+
+def test_wrong_options_are_exit_code_2(call):
+    assert call("prune", "--sparsty", "0.5")[0] == 2
+    assert call("flatten")[0] == 2
+
+
+def test_debug_shows_the_traceback(call, tmp_path):
+    from litecompress.errors import ArtifactError
+
+    with pytest.raises(ArtifactError, match="no such file"):
+        call("--debug", "translate", "-m", tmp_path / "none", "x")
+
+
+def test_force_replaces(call, model, tmp_path):
+    out = tmp_path / "p.litec"
+    out.write_text("old")
+    assert call("prune", "-m", model, "-o", out, "--sparsity", 0.5, "--force")[0] == 0
+    assert out.read_bytes()[:5] == b"LITEC"
+
+
+def test_a_missing_extra_is_exit_code_3(call, model, tmp_path, monkeypatch):
+    for name in [m for m in sys.modules if m.startswith("litecompress.export.coreml")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    code, _, err = call("export", "-m", model, "-o", tmp_path / "out", "-t", "coreml")
+    assert code == 3
+    assert "pip install 'litecompress[coreml]'" in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_prints_the_resolved_recipe_and_does_nothing(call, tmp_path):
+    recipe = models.ROOT / "recipes" / "demo.yaml"
+    code, out, _ = call("run", recipe, "-o", tmp_path / "out", "--dry-run")
+    assert code == 0
+    assert "exclude: []" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_quick_and_imports_neither_torch_nor_numpy():
+    script = (
+        "import sys\nfrom litecompress.cli import main\nsys.argv = ['litecompress', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'numpy', 'pydantic', 'tokenizers'} & set(sys.modules)))"
+    )
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        times.append(time.perf_counter() - started)
+        assert done.stdout.splitlines()[-1] == "[]"
+    assert min(times) < 0.5
