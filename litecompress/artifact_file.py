@@ -58,7 +58,7 @@ def load_artifact(path: Path) -> Artifact:
 
 
 def load_model(path: Path) -> Artifact:
-    """What every verb takes: an artifact file, or a checkpoint folder as an uncompressed artifact."""
+    """What every verb takes: an artifact file, or a checkpoint folder, not yet compressed."""
     if path.is_dir():
         return Artifact.from_checkpoint(load_checkpoint(path))
     return load_artifact(path)

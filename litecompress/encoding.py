@@ -140,7 +140,7 @@ class Palette:
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
-    """Zeros where `mask` is False; `values` encodes the survivors, in row-major order, as a vector."""
+    """Zeros where `mask` is False; `values` holds the survivors as a row-major vector."""
 
     mask: Array
     values: Dense | Affine | Palette

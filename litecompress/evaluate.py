@@ -62,7 +62,8 @@ def read_samples(path: Path) -> tuple[list[str], list[str]]:
 @torch.inference_mode()
 def token_nll(model: LiteTransformer, samples: Samples, batch: int = 64) -> float:
     """Mean negative log-likelihood of a reference token, </s> included, in nats."""
-    pairs = [(list(s), list(r)) for s, r in zip(samples.source_ids, samples.reference_ids)]
+    sides = zip(samples.source_ids, samples.reference_ids, strict=True)
+    pairs = [(list(source), list(reference)) for source, reference in sides]
     device = next(model.parameters()).device
     pairs.sort(key=lambda pair: len(pair[1]))
     total, tokens = 0.0, 0

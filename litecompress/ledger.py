@@ -79,7 +79,7 @@ def paper_ledger() -> dict[str, Any]:
     transformer = transformer_parameters(512, 2048, EMBED496_EN_FR.source_vocab_size)
     lite = parameters(EMBED496_EN_FR)
     sparsity = 0.44
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, paper_mb, bytes_of in (
         ("transformer_base_fp32", 176.0, lambda _: 4 * transformer.nonembed),
         ("lite_fp32", 69.2, lambda n: 4 * n),

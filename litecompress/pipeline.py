@@ -13,7 +13,7 @@ from litecompress.artifact_file import load_model, save_artifact
 from litecompress.bench.host import measure
 from litecompress.errors import InputError
 from litecompress.evaluate import Samples, bleu, read_samples, token_nll, translations
-from litecompress.export.base import Exported
+from litecompress.export.base import Exported, options_of
 from litecompress.export.package import read_manifest, versions, write_package
 from litecompress.gate import judge, passed
 from litecompress.hardware.predict import Workload, predict
@@ -149,7 +149,7 @@ def _parity(
     for exporter in recipe.exports:
         target, level = exporter.target, LEVELS.get(exporter.target, "executed")
         say(f"parity {target}")
-        shipped = precision_of(dataclasses.asdict(exporter))
+        shipped = precision_of(options_of(exporter))
         session = open_package(packages / target, target)
         executed = level == "executed"
         rows.append(parity(reference, session, target, level, shipped, greedy=executed))
@@ -215,7 +215,7 @@ def _workloads(trained: Artifact, sheet: Mapping[str, Size], recipe: Recipe) -> 
     for exporter in recipe.exports:
         if exporter.target in ("onnx", "tflite"):
             size = sheet[f"package_raw.{exporter.target}"].compressed
-            integers = precision_of(dataclasses.asdict(exporter)) == "int8"
+            integers = precision_of(options_of(exporter)) == "int8"
             works.append(Workload(exporter.target, trained.config, size, int8=integers))
     return works
 

@@ -1,4 +1,4 @@
-"""The command line. Commands are thin: they read options, call one function, print what it gives."""
+"""The command line: commands read options, call one function and print what it gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optional packages, imported and run without their noise, or the error that says how to get them."""
+"""Optional packages, imported and run without their noise, or the error naming what to install."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,11 @@ class Exporter(Protocol):
 
     def __call__(self, artifact: Artifact, folder: Path) -> Exported:
         """Write the target's files into a folder that exists and is empty."""
+
+
+def options_of(exporter: Exporter) -> dict[str, Any]:
+    """The recipe's keys of an exporter with their values."""
+    return asdict(exporter)  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,13 @@ def plan(artifact: Artifact, storage: Storage, target: str, carries: frozenset[s
             f"{target}: expected encodings that the target carries ({', '.join(sorted(carries))}), "
             f"got {len(foreign)} others such as {foreign[0]}; use storage: int8 or float32"
         )
-    error = _psnr_db(artifact, weights, became["re_encoded"])
-    return Plan(weights, *(tuple(became[k]) for k in ("native", "re_encoded", "decoded")), error)
+    return Plan(
+        weights,
+        native=tuple(became["native"]),
+        re_encoded=tuple(became["re_encoded"]),
+        decoded=tuple(became["decoded"]),
+        re_encoding_psnr_db=_psnr_db(artifact, weights, became["re_encoded"]),
+    )
 
 
 def kind(encoding: Encoding) -> str:

@@ -57,20 +57,20 @@ class CoreMLExport:
         layers, length = len(model.decoder), self.length
         encoder = graphs.EncoderGraph(model), graphs.encoder_example(1, length)
         decoder = graphs.DecoderGraph(model), graphs.decoder_example(model, 1, length, length)
-        names = graphs.encoder_names(layers), graphs.decoder_names(layers)
-        for (graph, example), name, file in zip(
-            (encoder, decoder), names, FILES.values(), strict=True
+        for file, (graph, example), names in (
+            (FILES["encoder"], encoder, graphs.encoder_names(layers)),
+            (FILES["decoder"], decoder, graphs.decoder_names(layers)),
         ):
             with quiet():
-                self._convert(graph, example, *name, planned.weights).save(str(folder / file))
+                package = self._convert(graph, example, names, planned.weights)
+                package.save(str(folder / file))
         return _exported(self.target, planned, folder)
 
     def _convert(
         self,
         graph: nn.Module,
         example: tuple[Tensor, ...],
-        inputs: list[str],
-        outputs: list[str],
+        names: tuple[list[str], list[str]],
         weights: Mapping[str, Encoding],
     ) -> Any:
         """One traced and converted graph, an `MLModel` that cannot run here."""
@@ -85,9 +85,9 @@ class CoreMLExport:
             traced,
             inputs=[
                 ct.TensorType(n, t.shape, number if t.is_floating_point() else np.int32)
-                for n, t in zip(inputs, example, strict=True)
+                for n, t in zip(names[0], example, strict=True)
             ],
-            outputs=[ct.TensorType(n, dtype=number) for n in outputs],
+            outputs=[ct.TensorType(n, dtype=number) for n in names[1]],
             minimum_deployment_target=ct.target.iOS18,
             compute_precision=_float16() if self.precision == "float16" else ct.precision.FLOAT32,
             pass_pipeline=pipeline,

@@ -22,14 +22,16 @@ passes = backend("coremltools.converters.mil.mil.passes.graph_pass")
 registry = backend("coremltools.converters.mil.mil.passes.pass_registry")
 helper = backend("coremltools.converters.mil.mil.passes.helper")
 
+Key = tuple[str, tuple[int, ...], bytes]
+
 PASS = "litecompress::store_encoded"
 CARRIES = frozenset({"palette", "affine", "sparse_dense", "sparse_palette", "sparse_affine"})
 INDEX_BITS = (1, 2, 3, 4, 6, 8)  # widths that an index may have; 5 and 7 are rounded up
 OPERATOR_BYTES = 192  # what an operator and its blobs' headers cost a package, as measured
 
 
-@registry.register_pass(namespace="litecompress")
-class store_encoded(passes.AbstractGraphPass):  # type: ignore[misc,name-defined]
+@registry.register_pass(namespace="litecompress", name="store_encoded")
+class StoreEncoded(passes.AbstractGraphPass):  # type: ignore[misc,name-defined]
     """Replace each constant that equals a decoded weight by the weight's encoding, under its name.
 
     Constants are told by shape and value, so that renaming and casting to float16 do not matter.
@@ -73,7 +75,7 @@ def program_name(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _key(value: Array) -> tuple[str, tuple[int, ...], bytes]:
+def _key(value: Array) -> Key:
     return value.dtype.str, value.shape, value.tobytes()
 
 
@@ -104,9 +106,9 @@ def _stored_bytes(encoding: Encoding, dtype: np.dtype[Any]) -> float:
         return OPERATOR_BYTES + mask_bytes + _stored_bytes(encoding.values, dtype)
     count = prod(encoding.shape)
     match encoding:
-        case Palette():
+        case Palette() if len(encoding.codebook) <= 2 ** INDEX_BITS[-1]:
             bits = index_bits(encoding)
-            return OPERATOR_BYTES + packed_bytes(count, bits) + 2**bits * dtype.itemsize
+            return OPERATOR_BYTES + packed_bytes(count, bits) + (dtype.itemsize << bits)
         case Affine() if _integer(encoding):
             return OPERATOR_BYTES + count + len(encoding.scale) * (dtype.itemsize + 1)
         case Dense():

@@ -79,7 +79,7 @@ class OnnxExport:
         """Give the convolutions their decomposition, as function or inlined; drop what is dead."""
         used = {n.op_type for n in model.graph if n.domain == DOMAIN}
         for name in sorted(used):
-            function = ir.from_proto(decomposition(name))
+            function = ir.serde.deserialize_function(decomposition(name))
             model.functions[function.identifier()] = function
         model.graph.opset_imports[DOMAIN] = 1
         if self.conv_branch == "builtin":
@@ -152,7 +152,7 @@ def _trace(model: nn.Module) -> dict[str, ir.Model]:
     )
     token = {0: batch}
     state = ({0: batch, 2: target}, {0: batch, 2: target}, token, *[{0: batch, 2: source}] * 2)
-    decoder_shapes = (token, {}, {0: batch, 3: source}, state * layers)
+    decoder_shapes: tuple[Any, ...] = (token, {}, {0: batch, 3: source}, state * layers)
     return {
         "encoder": _export(
             graphs.EncoderGraph(model),  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ class Lowering:
             self.before = node
             lower = self._linear if node.op_type == "Linear" else self._embedding
             result, old = lower(node), node.outputs[0]
-            result.name, result.shape, result.dtype = old.name, old.shape, old.dtype
+            result.name, result.shape, result.type = old.name, old.shape, old.type
             ir.convenience.replace_all_uses_with(old, result, replace_graph_outputs=True)
             self.graph.remove(node, safe=True)
 

@@ -1,4 +1,4 @@
-"""Operators of domain `litecompress` that a traced graph holds in place of weights and convolutions.
+"""Operators of domain `litecompress` that stand for weights and convolutions in a traced graph.
 
 Tracing to `Linear` and `Embedding` keeps each weight under its own name and shape until the
 lowering decides how it is stored; no optimizer can fold, transpose or merge it before that.

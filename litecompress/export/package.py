@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from litecompress import __version__
 from litecompress.artifact import Artifact
 from litecompress.errors import InputError
-from litecompress.export.base import Exported, Exporter
+from litecompress.export.base import Exported, Exporter, options_of
 
 MANIFEST = "manifest.json"
 PACKAGES = (
@@ -35,7 +34,7 @@ def write_package(exporter: Exporter, artifact: Artifact, folder: Path) -> Expor
     manifest = {
         "schema_version": 1,
         "target": exported.target,
-        "options": asdict(exporter),  # type: ignore[call-overload]
+        "options": options_of(exporter),
         "roles": dict(exported.files),
         "files": {
             path.relative_to(folder).as_posix(): {

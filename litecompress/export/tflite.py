@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from litecompress.artifact import Artifact
 from litecompress.encoding import Affine, symmetric_int8
 from litecompress.errors import ExportError
-from litecompress.export import graphs
+from litecompress.export import graphs, tflite_file
 from litecompress.export.backend import load_backend, silenced
 from litecompress.export.base import Exported, Plan, Storage, plan
 from litecompress.model.lite_transformer import LiteTransformer
@@ -22,7 +22,6 @@ from litecompress.model.lite_transformer import LiteTransformer
 litert_torch = load_backend("litert_torch", "litert-torch", "litert")
 quantizer = load_backend("ai_edge_quantizer.quantizer", "ai-edge-quantizer", "litert")
 recipes = load_backend("ai_edge_quantizer.recipe_manager", "ai-edge-quantizer", "litert")
-tflite_file = load_backend("litecompress.export.tflite_file", "ai-edge-litert", "litert")
 
 CARRIES = frozenset({"affine"})
 FILE = "model.tflite"
@@ -34,9 +33,9 @@ _Key = tuple[tuple[int, ...], bytes]  # shape and int8 values: a matrix up to a 
 class TfliteExport:
     """`model.tflite` for one sentence of at most `length` tokens on either side.
 
-    `storage`: `int8` re-encodes matrices to a symmetric grid a row; `native` keeps matrices that are
-    on such a grid, where each row reaches 127, and refuses palettes; `float32` decodes. With
-    `activations: dynamic` int8 matrices are multiplied in integers, each input quantized on the fly;
+    `storage`: `int8` re-encodes matrices to a symmetric grid a row; `native` keeps those on such a
+    grid already, where each row reaches 127, and refuses palettes; `float32` decodes. With
+    `activations: dynamic` int8 matrices are multiplied in integers, inputs quantized on the fly;
     with `float32` they are expanded when the model is loaded, which is exact and no faster.
     """
 
@@ -139,7 +138,7 @@ def _exported(planned: Plan, folder: Path, model: Any) -> Exported:
     )
 
 
-def _lost(planned: Plan, grids: Mapping[str, _Key], stored: list[Any]) -> list[str]:
+def _lost(planned: Plan, grids: Mapping[str, _Key], stored: list[tflite_file.Matrix]) -> list[str]:
     """Names that should be int8 and are floating point; any on another grid is an ExportError."""
     exact = {_key(m.values) for m in stored if m.is_quantized}
     floating = {_key(symmetric_int8(m.values).values) for m in stored if not m.is_quantized}

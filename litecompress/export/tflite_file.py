@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
+
+from litecompress.export.backend import load_backend
+
+schema = load_backend("ai_edge_litert.schema_py_generated", "ai-edge-litert", "litert")
+flatbuffer_utils = load_backend("ai_edge_litert.tools.flatbuffer_utils", "ai-edge-litert", "litert")
+_Builder: Any = load_backend("flatbuffers", "flatbuffers", "litert").Builder
 
 MATRIX_READERS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")  # both take their matrix as input 1
 ALIGN_BYTES = 16  # of constants, as the schema demands
@@ -75,7 +78,7 @@ def quantized_byte_share(stored: list[Matrix]) -> float:
 
 
 def pack(model: Any) -> bytes:
-    """Write the file with equal vectors once and without the names of inner tensors; changes `model`."""
+    """Write the file, equal vectors once and inner tensors without a name; `model` is changed."""
     for tensor, is_inner in _tensors(model):
         tensor.name = None if is_inner else tensor.name
         tensor.shape = np.asarray(tensor.shape, np.int32)
@@ -88,10 +91,8 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-class _SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+class _SharingBuilder(_Builder):  # type: ignore[misc]
     """Writes a vector that it has written before as a reference; scales and zero points repeat."""
-
-    __slots__ = ("written",)
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -118,5 +119,4 @@ def _tensors(model: Any) -> Iterator[tuple[Any, bool]]:
 
 
 def _kind(model: Any, op: Any) -> str:
-    code = model.operatorCodes[op.opcodeIndex]
-    return code.customCode.decode() if code.customCode else _BUILTIN_NAMES[code.builtinCode]
+    return str(_BUILTIN_NAMES[model.operatorCodes[op.opcodeIndex].builtinCode])

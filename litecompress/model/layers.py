@@ -181,7 +181,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(EncoderLayer):
-    """Causal LSRA, then attention over the source with all channels, then a feed-forward network."""
+    """Causal LSRA, then attention of all channels over the source, then a feed-forward network."""
 
     def __init__(self, config: ModelConfig, kernel_size: int) -> None:
         super().__init__(config, kernel_size)
@@ -205,7 +205,7 @@ class DecoderLayer(EncoderLayer):
     def step(
         self, x: Tensor, now: Tensor, bias: Tensor, memory_bias: Tensor, state: LayerState
     ) -> tuple[Tensor, LayerState]:
-        """One position (B, 1, D); `now` (T, 1) marks it in the caches, `bias` (T,) hides later ones."""
+        """One position (B, 1, D): `now` (T, 1) marks it in the caches, `bias` (T,) hides later."""
         attended, convolved = x.chunk(2, dim=-1)  # (B, 1, C) each
         key, value = self.attention.keys_values(attended)  # (B, N, 1, C/N)
         key = torch.where(now, key, state.key)  # (B, N, T, C/N)

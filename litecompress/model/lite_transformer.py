@@ -65,7 +65,7 @@ class LiteTransformer(nn.Module):
         return self.logits(self.decode(previous, memory, memory_bias))
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode tokens (B, S), padded on either side, to (B, S, D) and a score bias (B, 1, 1, S)."""
+        """Tokens (B, S), padded on either side, to (B, S, D) and a score bias (B, 1, 1, S)."""
         real = (source != PAD_ID).float()  # (B, S)
         position = (real.cumsum(dim=1) * real).long() + PAD_ID
         x = self.embed(source, position, self._table("source_embedding"))  # (B, S, D)
@@ -133,8 +133,10 @@ class LiteTransformer(nn.Module):
 
     def _table(self, name: str) -> Tensor:
         """The look-up table (V, D) of one side."""
-        module = self.embedding if self.config.share_embeddings else getattr(self, name)
-        return module.weight  # type: ignore[no-any-return]
+        module: nn.Embedding = (
+            self.embedding if self.config.share_embeddings else getattr(self, name)
+        )
+        return module.weight
 
 
 def _embedding(rows: int, dim: int) -> nn.Embedding:

@@ -32,6 +32,7 @@ class LiteRTSession:
         backend = load_backend("ai_edge_litert.interpreter", "ai-edge-litert", "litert")
         with silenced():
             interpreter = backend.Interpreter(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()  # before the runners, or it refuses
             self._encode = interpreter.get_signature_runner("encoder")
             self._decode = interpreter.get_signature_runner("decoder")
         self.length = int(self._encode.get_input_details()["source"]["shape"][1])

@@ -21,6 +21,7 @@ from litecompress.runtime.mil_ops import OPERATORS
 from litecompress.runtime.session import Logits, State, Tokens
 
 ct = backend("coremltools")
+mil = backend("coremltools.converters.mil.mil")
 milproto = backend("coremltools.converters.mil.frontend.milproto.load")
 
 Array = NDArray[Any]
@@ -58,7 +59,9 @@ class Program:
     def __init__(self, package: Path) -> None:
         function = _load(package)
         self.inputs = {name: _type(var) for name, var in function.inputs.items()}
-        self.shapes = {name: tuple(var.shape) for name, var in function.inputs.items()}
+        self.shapes: dict[str, tuple[int, ...]] = {
+            name: tuple(var.shape) for name, var in function.inputs.items()
+        }
         self._outputs = {var.name: _type(var) for var in function.outputs}
         self._constants: dict[str, Array] = {}
         self._operations: list[_Operation] = []
@@ -87,7 +90,7 @@ class CoreMLSession:
     def __init__(self, folder: Path) -> None:
         self._encoder = Program(folder / FILES["encoder"])
         self._decoder = Program(folder / FILES["decoder"])
-        self._length = self._encoder.shapes["source"][1]
+        self._length: int = self._encoder.shapes["source"][1]
 
     @property
     def max_source(self) -> int:
@@ -166,7 +169,8 @@ def _operation(op: Any) -> _Operation:
 
 def _type(var: Any) -> np.dtype[Any]:
     """The NumPy type that a program declares for a value."""
-    return np.dtype(ct.converters.mil.mil.types.nptype_from_builtin(var.dtype))
+    dtype: np.dtype[Any] = np.dtype(mil.types.nptype_from_builtin(var.dtype))
+    return dtype
 
 
 def _constant(value: Any) -> Any:

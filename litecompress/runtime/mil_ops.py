@@ -18,15 +18,18 @@ Array = NDArray[Any]
 
 
 def linear(x: Array, weight: Array, bias: Array) -> Array:
+    """Multiply x (.., in) by weight (out, in), and add the bias."""
     return np.asarray(x @ weight.T + bias)
 
 
 def matmul(x: Array, y: Array, transpose_x: bool = False, transpose_y: bool = False) -> Array:
+    """Batched product of the last two axes, either of them turned before."""
     x = x.swapaxes(-1, -2) if transpose_x else x
     return np.asarray(x @ (y.swapaxes(-1, -2) if transpose_y else y))
 
 
 def layer_norm(x: Array, axes: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
+    """Centre and scale along `axes` together, with the biased variance."""
     along = tuple(axes)
     centred = x - x.mean(axis=along, keepdims=True)
     variance = np.square(centred).mean(axis=along, keepdims=True)
@@ -34,27 +37,32 @@ def layer_norm(x: Array, axes: Array, gamma: Array, beta: Array, epsilon: float)
 
 
 def softmax(x: Array, axis: int) -> Array:
+    """Exponentials that sum to 1 along an axis."""
     raised = np.exp(x - x.max(axis=axis, keepdims=True))
     return np.asarray(raised / raised.sum(axis=axis, keepdims=True))
 
 
 def sigmoid(x: Array) -> Array:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))  # never overflows, as 1 / (1 + exp(-x)) does
+    """1 / (1 + exp(-x)), through tanh, which never overflows."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
 def cumsum(x: Array, axis: int, exclusive: bool = False, reverse: bool = False) -> Array:
+    """Running sum, the current element included."""
     _only("cumsum", exclusive=not exclusive, reverse=not reverse)
     return np.cumsum(x, axis=axis)
 
 
 def reduce_sum(x: Array, axes: Array, keep_dims: bool = False) -> Array:
+    """Sum along axes."""
     return np.asarray(x.sum(axis=tuple(axes), keepdims=bool(keep_dims)))
 
 
 def gather(
     x: Array, indices: Array, axis: int, batch_dims: int = 0, validate_indices: bool = False
 ) -> Array:
-    _only("gather", batch_dims=batch_dims == 0)
+    """Slices of x along an axis; negative indices count from its end."""
+    _only("gather", batch_dims=batch_dims == 0, validate_indices=not validate_indices)
     return np.take(x, indices.astype(np.intp), axis=int(axis))
 
 
@@ -69,12 +77,14 @@ def pad(x: Array, pad: Array, mode: str, constant_val: float) -> Array:
 def split(
     x: Array, axis: int, num_splits: int | None = None, split_sizes: Array | None = None
 ) -> Sequence[Array]:
+    """Parts of equal or of given sizes."""
     if split_sizes is None:
         return np.split(x, int(num_splits or 1), axis=int(axis))
     return np.split(x, np.cumsum(split_sizes)[:-1], axis=int(axis))
 
 
 def concat(values: Sequence[Array], axis: int, interleave: bool = False) -> Array:
+    """Values one after another along an axis."""
     _only("concat", interleave=not interleave)
     return np.concatenate(values, axis=int(axis))
 
@@ -83,6 +93,7 @@ def slice_by_index(
     x: Array,
     begin: Array,
     end: Array,
+    *,
     stride: Array | None = None,
     begin_mask: Array | None = None,
     end_mask: Array | None = None,
@@ -109,12 +120,14 @@ def constexpr_lut_to_dense(indices: Array, lut: Array) -> Array:
 def constexpr_lut_to_sparse(
     indices_mask: Array, indices_nonzero_data: Array, lut: Array
 ) -> tuple[Array, Array]:
+    """The mask as it is, and the values of its survivors."""
     return indices_mask, constexpr_lut_to_dense(indices_nonzero_data, lut)
 
 
 def constexpr_blockwise_shift_scale(
     data: Array, scale: Array, offset: Array | None = None
 ) -> Array:
+    """Give scale * (data - offset), each scale for a block of elements."""
     shift = 0 if offset is None else _spread(offset, data.shape).astype(np.float32)
     return np.asarray(_spread(scale, data.shape) * (data.astype(np.float32) - shift))
 
@@ -122,15 +135,22 @@ def constexpr_blockwise_shift_scale(
 def constexpr_sparse_blockwise_shift_scale(
     data_mask: Array, nonzero_data: Array, scale: Array, offset: Array | None = None
 ) -> tuple[Array, Array]:
+    """The mask as it is, and the scaled values of its survivors."""
     dense = constexpr_sparse_to_dense(nonzero_data, data_mask)
     shifted = constexpr_blockwise_shift_scale(dense, scale, offset)
     return data_mask, shifted[data_mask != 0]
 
 
 def constexpr_sparse_to_dense(nonzero_data: Array, mask: Array) -> Array:
+    """Zero where the mask is."""
     dense = np.zeros(mask.shape, nonzero_data.dtype)
     dense[mask != 0] = nonzero_data
     return dense
+
+
+def select(cond: Array, a: Array, b: Array) -> Array:
+    """Elements of a where the condition holds, of b elsewhere."""
+    return np.where(cond, a, b)
 
 
 def _spread(blocks: Array, shape: tuple[int, ...]) -> Array:
@@ -152,14 +172,14 @@ def _only(operator: str, **holds: bool) -> None:
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": lambda x, y: x + y,
-    "cast": lambda x, dtype: x,  # every result is cast to the type that its program declares
+    "cast": lambda x, dtype: x,  # all results take the types that are declared
     "concat": concat,
     "constexpr_blockwise_shift_scale": constexpr_blockwise_shift_scale,
     "constexpr_lut_to_dense": constexpr_lut_to_dense,
     "constexpr_lut_to_sparse": constexpr_lut_to_sparse,
     "constexpr_sparse_blockwise_shift_scale": constexpr_sparse_blockwise_shift_scale,
     "constexpr_sparse_to_dense": constexpr_sparse_to_dense,
-    "cos": lambda x: np.cos(x),
+    "cos": np.cos,
     "cumsum": cumsum,
     "equal": lambda x, y: x == y,
     "expand_dims": lambda x, axes: np.expand_dims(x, tuple(axes)),
@@ -176,9 +196,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "reduce_sum": reduce_sum,
     "relu": lambda x: np.maximum(x, 0),
     "reshape": lambda x, shape: x.reshape(tuple(shape)),
-    "select": lambda cond, a, b: np.where(cond, a, b),
+    "select": select,
     "sigmoid": sigmoid,
-    "sin": lambda x: np.sin(x),
+    "sin": np.sin,
     "slice_by_index": slice_by_index,
     "softmax": softmax,
     "split": split,

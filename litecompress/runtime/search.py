@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How to decode; a hypothesis has at most max_length_a * S + max_length_b tokens before </s>."""
+    """How to decode: at most max_length_a * S + max_length_b tokens before </s>."""
 
     beam: int = 5
     length_penalty: float = 1.0
@@ -141,7 +141,7 @@ def log_softmax(logits: Floats) -> Floats:
     """Log-probabilities over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted
+    return np.asarray(shifted, np.float32)
 
 
 def _top(values: Floats, count: int) -> tuple[Floats, NDArray[np.intp]]:

@@ -9,8 +9,10 @@ ITERATIONS = 300
 
 
 def kmeans(values: NDArray[np.float32], clusters: int) -> NDArray[np.float64]:
-    """At most `clusters` ascending centroids of a vector, begun evenly from its least to its greatest
-    value (arXiv:1510.00149 sec. 3.2); clusters that lose all their members are dropped.
+    """At most `clusters` ascending centroids of a vector.
+
+    They begin evenly from its least to its greatest value (arXiv:1510.00149 sec. 3.2); clusters
+    that lose all their members are dropped.
     """
     ordered = np.sort(values.astype(np.float64))
     sums = np.concatenate([[0.0], np.cumsum(ordered)])

@@ -63,8 +63,8 @@ def magnitude_pruned(weight: NDArray[np.float32], sparsity: float) -> Sparse:
     order = np.argsort(np.abs(weight), axis=None, kind="stable")
     mask = np.ones(weight.size, bool)
     mask[order[:count]] = False
-    mask = mask.reshape(weight.shape)
-    return Sparse(mask, Dense(weight[mask]))
+    survivors = weight.reshape(-1)[mask]
+    return Sparse(mask.reshape(weight.shape), Dense(survivors))
 
 
 def _is_dense(encoding: Dense | Sparse) -> bool:

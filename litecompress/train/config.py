@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,4 +89,4 @@ class TrainRecipe:
     def rate(self, update: int) -> float:
         """Learning rate of an update, counted from 1."""
         warm = self.warmup_updates
-        return self.learning_rate * min(update / warm, (warm / update) ** 0.5)
+        return self.learning_rate * min(update / warm, math.sqrt(warm / update))

@@ -18,7 +18,7 @@ Pair = tuple[list[int], list[int]]  # source and target ids, both ending in </s>
 
 @dataclass(frozen=True)
 class Batch:
-    """Source (B, S), decoder input (B, T) beginning with </s>, and what it should predict (B, T)."""
+    """Source (B, S), decoder input (B, T) beginning with </s>, and what to predict (B, T)."""
 
     source: Tensor
     previous: Tensor
