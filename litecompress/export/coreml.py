@@ -17,13 +17,14 @@ from litecompress.artifact import Artifact
 from litecompress.encoding import Dense, Encoding
 from litecompress.errors import ExportError
 from litecompress.export import graphs
+from litecompress.export.backend import load_backend, silenced
 from litecompress.export.base import Exported, Plan, Storage, plan
-from litecompress.export.coreml_backend import FILES, backend, quiet
 from litecompress.export.coreml_weights import CARRIES, PASS, program_name
 
-ct = backend("coremltools")
+ct = load_backend("coremltools", "coremltools", "coreml")
 
 Precision = Literal["float16", "float32"]
+FILES = {"encoder": "encoder.mlpackage", "decoder": "decoder.mlpackage"}
 MATRIX_OF = {
     "linear": "weight",
     "matmul": "y",
@@ -61,7 +62,7 @@ class CoreMLExport:
             (FILES["encoder"], encoder, graphs.encoder_names(layers)),
             (FILES["decoder"], decoder, graphs.decoder_names(layers)),
         ):
-            with quiet():
+            with silenced():
                 package = self._convert(graph, example, names, planned.weights)
                 package.save(str(folder / file))
         return _exported(self.target, planned, folder)

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litecompress.encoding import Affine, Array, Dense, Encoding, Palette, Sparse, packed_bytes
-from litecompress.export.coreml_backend import backend
+from litecompress.export.backend import load_backend
 
-mil = backend("coremltools.converters.mil.mil")
-passes = backend("coremltools.converters.mil.mil.passes.graph_pass")
-registry = backend("coremltools.converters.mil.mil.passes.pass_registry")
-helper = backend("coremltools.converters.mil.mil.passes.helper")
+BACKEND = ("coremltools", "coreml")  # package, and the extra that installs it
+mil = load_backend("coremltools.converters.mil.mil", *BACKEND)
+passes = load_backend("coremltools.converters.mil.mil.passes.graph_pass", *BACKEND)
+registry = load_backend("coremltools.converters.mil.mil.passes.pass_registry", *BACKEND)
+helper = load_backend("coremltools.converters.mil.mil.passes.helper", *BACKEND)
 
 Key = tuple[str, tuple[int, ...], bytes]
 

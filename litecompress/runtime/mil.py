@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litecompress.errors import InputError, UnsupportedOpError
-from litecompress.export.coreml_backend import FILES, backend, quiet
+from litecompress.export.backend import load_backend, silenced
 from litecompress.model.config import PAD_ID
 from litecompress.runtime.mil_ops import OPERATORS
 from litecompress.runtime.session import Logits, State, Tokens
 
-ct = backend("coremltools")
-mil = backend("coremltools.converters.mil.mil")
-milproto = backend("coremltools.converters.mil.frontend.milproto.load")
+BACKEND = ("coremltools", "coreml")  # package, and the extra that installs it
+ct = load_backend("coremltools", *BACKEND)
+mil = load_backend("coremltools.converters.mil.mil", *BACKEND)
+milproto = load_backend("coremltools.converters.mil.frontend.milproto.load", *BACKEND)
 
 Array = NDArray[Any]
 WEIGHTS = "Data/com.apple.CoreML/weights"
@@ -88,8 +89,8 @@ class CoreMLSession:
     """The two packages of a folder as a Session, emulated; rows of a batch run one by one."""
 
     def __init__(self, folder: Path) -> None:
-        self._encoder = Program(folder / FILES["encoder"])
-        self._decoder = Program(folder / FILES["decoder"])
+        self._encoder = Program(folder / "encoder.mlpackage")
+        self._decoder = Program(folder / "decoder.mlpackage")
         self._length: int = self._encoder.shapes["source"][1]
 
     @property
@@ -141,7 +142,7 @@ def _load(package: Path) -> Any:
     """The program as coremltools reads it from disk."""
     if not package.is_dir():
         raise InputError(f"expected a Core ML package, got nothing at {package}; export it first")
-    with quiet():
+    with silenced():
         spec = ct.utils.load_spec(str(package))
         version, weights = spec.specificationVersion, str(package / WEIGHTS)
         program = milproto.load_mil_proto(spec.mlProgram, version, weights)
