@@ -19,7 +19,7 @@ from litecompress.gate import judge, passed
 from litecompress.hardware.predict import Workload, predict
 from litecompress.hardware.profiles import find_profile
 from litecompress.ledger import Size, paper_ledger, ratios, size_sheet
-from litecompress.recipe import Recipe, dump_recipe
+from litecompress.recipe import Recipe, dump_recipe, recipe_values
 from litecompress.report.content import Report, write_report
 from litecompress.runtime.open import LEVELS, open_package
 from litecompress.runtime.search import SearchConfig
@@ -67,7 +67,7 @@ def run(recipe: Recipe, output: Path, say: Say) -> Report:
         latency += predict(_workloads(trained, sheet, recipe), profile)
     report = Report(
         model={"path": recipe.model, "config": trained.config.to_dict()},
-        recipe=dump_recipe(recipe),
+        recipe=recipe_values(recipe),
         sizes={scope: dataclasses.asdict(size) for scope, size in sheet.items()},
         ratios=ratios(sheet),
         ledger=paper_ledger(),
@@ -79,7 +79,7 @@ def run(recipe: Recipe, output: Path, say: Say) -> Report:
         versions=versions(),
     )
     report = _judged(report, recipe)
-    (output / "recipe.yaml").write_text(report.recipe, "utf-8")
+    (output / "recipe.yaml").write_text(dump_recipe(recipe), "utf-8")
     write_report(report, output)
     return report
 

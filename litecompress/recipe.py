@@ -95,7 +95,12 @@ def parse_recipe(values: Mapping[str, Any]) -> Recipe:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The YAML of a recipe with every default written out; `parse(dump(recipe)) == recipe`."""
-    values = {
+    return yaml.safe_dump(recipe_values(recipe), sort_keys=False)
+
+
+def recipe_values(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values, every default written out."""
+    return {
         "model": recipe.model,
         "seed": recipe.seed,
         "stages": [{"stage": s.name, **_plain(s)} for s in recipe.stages],
@@ -103,7 +108,6 @@ def dump_recipe(recipe: Recipe) -> str:
         "checks": _plain(recipe.checks),
         "gate": _plain(recipe.gate),
     }
-    return yaml.safe_dump(values, sort_keys=False)
 
 
 def build(cls: type[T], values: Any, where: str) -> T:

@@ -25,11 +25,7 @@ ct = load_backend("coremltools", "coremltools", "coreml")
 
 Precision = Literal["float16", "float32"]
 FILES = {"encoder": "encoder.mlpackage", "decoder": "decoder.mlpackage"}
-MATRIX_OF = {
-    "linear": "weight",
-    "matmul": "y",
-    "gather": "x",
-}  # operator -> its matrix, if constant
+MATRIX_OF = {"linear": "weight", "matmul": "y", "gather": "x"}  # that input, where constant
 STORED = ("indices", "indices_nonzero_data", "data", "nonzero_data")  # what a constexpr_* keeps
 
 

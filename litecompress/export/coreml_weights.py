@@ -23,7 +23,7 @@ passes = load_backend("coremltools.converters.mil.mil.passes.graph_pass", *BACKE
 registry = load_backend("coremltools.converters.mil.mil.passes.pass_registry", *BACKEND)
 helper = load_backend("coremltools.converters.mil.mil.passes.helper", *BACKEND)
 
-Key = tuple[str, tuple[int, ...], bytes]
+Key = tuple[str, tuple[int, ...], bytes]  # type, shape and values of a constant
 
 PASS = "litecompress::store_encoded"
 CARRIES = frozenset({"palette", "affine", "sparse_dense", "sparse_palette", "sparse_affine"})
@@ -31,7 +31,7 @@ INDEX_BITS = (1, 2, 3, 4, 6, 8)  # widths that an index may have; 5 and 7 are ro
 OPERATOR_BYTES = 192  # what an operator and its blobs' headers cost a package, as measured
 
 
-@registry.register_pass(namespace="litecompress", name="store_encoded")
+@registry.register_pass(namespace="litecompress", name="store_encoded", override=True)
 class StoreEncoded(passes.AbstractGraphPass):  # type: ignore[misc,name-defined]
     """Replace each constant that equals a decoded weight by the weight's encoding, under its name.
 
@@ -54,7 +54,7 @@ class StoreEncoded(passes.AbstractGraphPass):  # type: ignore[misc,name-defined]
 
 @helper.block_context_manager  # type: ignore[untyped-decorator]
 def _replace_constants(
-    block: Any, names: Mapping[Any, str], wanted: Mapping[str, Encoding]
+    block: Any, names: Mapping[Key, str], wanted: Mapping[str, Encoding]
 ) -> None:
     for op in list(block.operations):
         if op.op_type != "const" or not isinstance(op.outputs[0].val, np.ndarray):
@@ -82,6 +82,10 @@ def _key(value: Array) -> Key:
 
 def smallest(encoding: Encoding, dtype: np.dtype[Any]) -> Encoding | None:
     """The form of an encoding that a package holds in fewest bytes; None where a plain one does."""
+    if len(encoding.shape) < 2:
+        return (
+            None  # coremltools keeps off vectors too, for a fault in the runtime (rdar 113860800)
+        )
     forms = [encoding, _zero_as_code(encoding)]
     sizes = [_stored_bytes(form, dtype) if form else inf for form in forms]
     plain = prod(encoding.shape) * dtype.itemsize
@@ -103,6 +107,8 @@ def _zero_as_code(encoding: Encoding) -> Palette | None:
 def _stored_bytes(encoding: Encoding, dtype: np.dtype[Any]) -> float:
     """Bytes of an encoded constant in a package; infinite where Core ML has no such form."""
     if isinstance(encoding, Sparse):
+        if not encoding.mask.any() or len(getattr(encoding.values, "scale", [1])) > 1:
+            return inf
         mask_bytes = packed_bytes(encoding.mask.size, 1)
         return OPERATOR_BYTES + mask_bytes + _stored_bytes(encoding.values, dtype)
     count = prod(encoding.shape)

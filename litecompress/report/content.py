@@ -17,7 +17,7 @@ class Report:
     """Everything that a run measured; sizes in bytes, latencies in ms (docs/report.md)."""
 
     model: dict[str, Any]
-    recipe: str
+    recipe: dict[str, Any]
     sizes: dict[str, dict[str, int]]
     ratios: list[dict[str, Any]]
     ledger: dict[str, Any]

@@ -64,20 +64,20 @@ class Program:
             name: tuple(var.shape) for name, var in function.inputs.items()
         }
         self._outputs = {var.name: _type(var) for var in function.outputs}
-        self._constants: dict[str, Array] = {}
+        self.constants: dict[str, Array] = {}
         self._operations: list[_Operation] = []
         _refuse_unknown(package, {op.op_type for op in function.operations})
         for op in function.operations:
             if op.op_type == "const":
-                self._constants[op.outputs[0].name] = _constant(op.outputs[0].val)
+                self.constants[op.outputs[0].name] = _constant(op.outputs[0].val)
             elif op.op_type.startswith("constexpr_"):
-                _operation(op)(self._constants)
+                _operation(op)(self.constants)
             else:
                 self._operations.append(_operation(op))
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run once; inputs have exactly the program's shapes."""
-        values = dict(self._constants)
+        values = dict(self.constants)
         values.update((name, _rounded(inputs[name], kind)) for name, kind in self.inputs.items())
         with np.errstate(over="ignore"):  # beyond float16 is infinite, here as on a device
             for operation in self._operations:

@@ -47,6 +47,16 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
+def sin(x: Array) -> Array:
+    """Sine of radians."""
+    return np.asarray(np.sin(x))
+
+
+def cos(x: Array) -> Array:
+    """Cosine of radians."""
+    return np.asarray(np.cos(x))
+
+
 def cumsum(x: Array, axis: int, exclusive: bool = False, reverse: bool = False) -> Array:
     """Running sum, the current element included."""
     _only("cumsum", exclusive=not exclusive, reverse=not reverse)
@@ -179,7 +189,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "constexpr_lut_to_sparse": constexpr_lut_to_sparse,
     "constexpr_sparse_blockwise_shift_scale": constexpr_sparse_blockwise_shift_scale,
     "constexpr_sparse_to_dense": constexpr_sparse_to_dense,
-    "cos": np.cos,
+    "cos": cos,
     "cumsum": cumsum,
     "equal": lambda x, y: x == y,
     "expand_dims": lambda x, axes: np.expand_dims(x, tuple(axes)),
@@ -198,7 +208,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "reshape": lambda x, shape: x.reshape(tuple(shape)),
     "select": select,
     "sigmoid": sigmoid,
-    "sin": np.sin,
+    "sin": sin,
     "slice_by_index": slice_by_index,
     "softmax": softmax,
     "split": split,
