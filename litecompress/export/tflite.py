@@ -25,6 +25,7 @@ recipes = load_backend("ai_edge_quantizer.recipe_manager", "ai-edge-quantizer", 
 
 CARRIES = frozenset({"affine"})
 FILE = "model.tflite"
+LOWEST = -3e38  # below any value, yet no constant that a converter would fold away
 
 _Key = tuple[tuple[int, ...], bytes]  # shape and int8 values: a matrix up to a factor a row
 
@@ -76,6 +77,7 @@ class _Named(nn.Module):
 
 def _converted(model: LiteTransformer, length: int) -> bytes:
     """Both graphs as a file in float32; their common constants are in it once."""
+    _keep_norms_apart(model)
     layers = len(model.decoder)
     converter = litert_torch.Converter()
     for name, graph, names, example in (
@@ -98,6 +100,16 @@ def _converted(model: LiteTransformer, length: int) -> bytes:
         }
         converter.add_signature(name, _Named(graph, names).eval(), (), inputs)
     return converter.convert().model_content()  # type: ignore[no-any-return]
+
+
+def _keep_norms_apart(model: LiteTransformer) -> None:
+    """Hinder the converter from multiplying the gains of layer norms into the matrices after them.
+
+    That would take those off their int8 grid. A bound that no value reaches stands between.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.register_forward_hook(lambda _, __, output: output.clamp(min=LOWEST))
 
 
 def _quantized(content: bytes, grids: Mapping[str, _Key], activations: str) -> bytes:
