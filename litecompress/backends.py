@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from litecompress.errors import ExportError, MissingBackendError
+from litecompress.silence import silenced
 
 if TYPE_CHECKING:
     from litecompress.export.base import Exporter
 
 ENTRY_POINTS = "litecompress.exporters"
-EXTRAS = {
-    "torch": "train",
-    "onnx": "onnx",
-    "onnx_ir": "onnx",
-    "onnxscript": "onnx",
-    "onnxruntime": "onnx",
-    "coremltools": "coreml",
-    "sklearn": "coreml",
-    "litert_torch": "litert",
-    "ai_edge_litert": "litert",
-    "ai_edge_quantizer": "litert",
-    "sacrebleu": "eval",
+EXTRAS = {  # module -> what installs it, and the extra that holds that
+    "torch": ("torch", "train"),
+    "onnx": ("onnx", "onnx"),
+    "onnx_ir": ("onnx-ir", "onnx"),
+    "onnxscript": ("onnxscript", "onnx"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "coremltools": ("coremltools", "coreml"),
+    "litert_torch": ("litert-torch", "litert"),
+    "ai_edge_litert": ("ai-edge-litert", "litert"),
+    "ai_edge_quantizer": ("ai-edge-quantizer", "litert"),
+    "flatbuffers": ("flatbuffers", "litert"),
+    "sacrebleu": ("sacrebleu", "eval"),
 }
 
 
@@ -37,7 +39,13 @@ def named_extras() -> Iterator[None]:
         package = (error.name or "").split(".")[0]
         if package not in EXTRAS:
             raise
-        raise MissingBackendError(package, EXTRAS[package]) from error
+        raise MissingBackendError(*EXTRAS[package]) from error
+
+
+def load_backend(module: str) -> Any:
+    """Import a module of an optional package without its noise, or say which extra installs it."""
+    with named_extras(), silenced():
+        return import_module(module)
 
 
 def exporter_names() -> list[str]:

@@ -31,6 +31,7 @@ from litecompress.train.data import read_parallel
 from litecompress.verify import Parity, Reference, finite, parity
 
 BEAM = SearchConfig(beam=5)
+LONGEST = 128  # tokens of a sentence in parity and latency
 Say = Callable[[str], None]
 
 
@@ -122,8 +123,8 @@ def _quality(
 
 
 def _shortest_bucket(recipe: Recipe) -> int:
-    """Most tokens that every export of the recipe takes."""
-    return min([1024, *(getattr(e, "length", 1024) for e in recipe.exports)])
+    """Most tokens that every export of the recipe takes; enough for any sentence in any case."""
+    return min([LONGEST, *(getattr(e, "length", LONGEST) for e in recipe.exports)])
 
 
 def spread(sources: Sequence[Sequence[int]], count: int, limit: int) -> list[tuple[int, ...]]:

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from litecompress.artifact import Artifact
+from litecompress.backends import load_backend
 from litecompress.encoding import Dense, Encoding
 from litecompress.errors import ExportError
 from litecompress.export import graphs
-from litecompress.export.backend import load_backend, silenced
 from litecompress.export.base import Exported, Plan, Storage, plan
 from litecompress.export.coreml_weights import CARRIES, PASS, program_name
+from litecompress.silence import silenced
 
-ct = load_backend("coremltools", "coremltools", "coreml")
+ct = load_backend("coremltools")
 
 Precision = Literal["float16", "float32"]
 FILES = {"encoder": "encoder.mlpackage", "decoder": "decoder.mlpackage"}

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from litecompress.backends import load_backend
 from litecompress.encoding import Affine, Array, Dense, Encoding, Palette, Sparse, packed_bytes
-from litecompress.export.backend import load_backend
 
-BACKEND = ("coremltools", "coreml")  # package, and the extra that installs it
-mil = load_backend("coremltools.converters.mil.mil", *BACKEND)
-passes = load_backend("coremltools.converters.mil.mil.passes.graph_pass", *BACKEND)
-registry = load_backend("coremltools.converters.mil.mil.passes.pass_registry", *BACKEND)
-helper = load_backend("coremltools.converters.mil.mil.passes.helper", *BACKEND)
+mil = load_backend("coremltools.converters.mil.mil")
+passes = load_backend("coremltools.converters.mil.mil.passes.graph_pass")
+registry = load_backend("coremltools.converters.mil.mil.passes.pass_registry")
+helper = load_backend("coremltools.converters.mil.mil.passes.helper")
 
 Key = tuple[str, tuple[int, ...], bytes]  # type, shape and values of a constant
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -24,6 +19,7 @@ from litecompress.export.base import Exported, Plan, Storage, plan
 from litecompress.export.conv_branch import DOMAIN, OPSET, conv_operator, decomposition
 from litecompress.export.onnx_lowering import Lowering, multiplied_weights
 from litecompress.export.onnx_symbols import translation_table
+from litecompress.silence import silenced
 
 IR_VERSION = 10  # ONNX Runtime refuses what the newest onnx package writes by default
 WEIGHTS_FILE = "weights.bin"
@@ -175,7 +171,7 @@ def _export(
     names: tuple[list[str], list[str]],
     shapes: tuple[Any, ...],
 ) -> ir.Model:
-    with _quiet():
+    with silenced():
         program = torch.onnx.export(
             module.eval(),
             example,
@@ -189,17 +185,3 @@ def _export(
         )
     assert program is not None
     return program.model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's warnings about things that are not ours off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from litecompress.artifact import Artifact
+from litecompress.backends import load_backend
 from litecompress.encoding import Affine, symmetric_int8
 from litecompress.errors import ExportError
 from litecompress.export import graphs, tflite_file
-from litecompress.export.backend import load_backend, silenced
 from litecompress.export.base import Exported, Plan, Storage, plan
 from litecompress.model.lite_transformer import LiteTransformer
+from litecompress.silence import silenced
 
-litert_torch = load_backend("litert_torch", "litert-torch", "litert")
-quantizer = load_backend("ai_edge_quantizer.quantizer", "ai-edge-quantizer", "litert")
-recipes = load_backend("ai_edge_quantizer.recipe_manager", "ai-edge-quantizer", "litert")
+litert_torch = load_backend("litert_torch")
+quantizer = load_backend("ai_edge_quantizer.quantizer")
+recipes = load_backend("ai_edge_quantizer.recipe_manager")
 
 CARRIES = frozenset({"affine"})
 FILE = "model.tflite"

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litecompress.export.backend import load_backend
+from litecompress.backends import load_backend
 
-schema = load_backend("ai_edge_litert.schema_py_generated", "ai-edge-litert", "litert")
-flatbuffer_utils = load_backend("ai_edge_litert.tools.flatbuffer_utils", "ai-edge-litert", "litert")
-_Builder: Any = load_backend("flatbuffers", "flatbuffers", "litert").Builder
+schema = load_backend("ai_edge_litert.schema_py_generated")
+flatbuffer_utils = load_backend("ai_edge_litert.tools.flatbuffer_utils")
+_Builder: Any = load_backend("flatbuffers").Builder
 
 MATRIX_READERS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")  # both take their matrix as input 1
 ALIGN_BYTES = 16  # of constants, as the schema demands

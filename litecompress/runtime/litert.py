@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from litecompress.backends import load_backend
 from litecompress.errors import InputError
-from litecompress.export.backend import load_backend, silenced
 from litecompress.model.config import PAD_ID
 from litecompress.runtime.session import Logits, State, Tokens
+from litecompress.silence import silenced
 
 FILE = "model.tflite"
 
@@ -29,7 +30,7 @@ class LiteRTSession:
         path = folder / FILE
         if not path.is_file():
             raise InputError(f"{folder}: expected a package with {FILE}, got none; export one")
-        backend = load_backend("ai_edge_litert.interpreter", "ai-edge-litert", "litert")
+        backend = load_backend("ai_edge_litert.interpreter")
         with silenced():
             interpreter = backend.Interpreter(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()  # before the runners, or it refuses

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from litecompress.backends import load_backend
 from litecompress.errors import InputError, UnsupportedOpError
-from litecompress.export.backend import load_backend, silenced
 from litecompress.model.config import PAD_ID
 from litecompress.runtime.mil_ops import OPERATORS
 from litecompress.runtime.session import Logits, State, Tokens
+from litecompress.silence import silenced
 
-BACKEND = ("coremltools", "coreml")  # package, and the extra that installs it
-ct = load_backend("coremltools", *BACKEND)
-mil = load_backend("coremltools.converters.mil.mil", *BACKEND)
-milproto = load_backend("coremltools.converters.mil.frontend.milproto.load", *BACKEND)
+ct = load_backend("coremltools")
+mil = load_backend("coremltools.converters.mil.mil")
+milproto = load_backend("coremltools.converters.mil.frontend.milproto.load")
 
 Array = NDArray[Any]
 WEIGHTS = "Data/com.apple.CoreML/weights"

@@ -21,7 +21,7 @@ from litecompress.runtime.torch_session import TorchSession
 from litecompress.verify import Reference, parity
 from tests import models
 
-SOURCES = [(5, 9, 2), (7, 8, 11, 4, 14, 30, 31, 32, 12, 6, 2), (6, 2), tuple(range(4, 40)) + (2,)]
+SOURCES = [(5, 9, 2), (7, 8, 11, 4, 14, 30, 31, 32, 12, 6, 2), (6, 2), (*range(4, 40), 2)]
 SIZE = {"embed_dim": 64, "ffn_dim": 64}
 CASES = {
     "lightweight-float32-custom": ("lightweight", OnnxExport("float32", "custom")),

@@ -24,7 +24,7 @@ from litecompress.stages import Context, Prune, Quantize, apply
 LENGTH = 16
 STEPS = 6
 TOLERANCE = 1e-4
-DYNAMIC_INT8_DB = 40  # activations are rounded to 8 bits before every matrix
+DYNAMIC_INT8_DB = 45  # measured 51; activations are rounded to 8 bits before every matrix
 
 
 def random_artifact(**changes):
@@ -39,6 +39,12 @@ def random_artifact(**changes):
     }
     torch.manual_seed(7)
     model = LiteTransformer(ModelConfig(**options))
+    with torch.no_grad():  # a converter folds what is left at one or zero, and gains into matrices
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, parameter in model.named_parameters():
+            if name.endswith("embedding.weight"):
+                parameter[PAD_ID] = 0
     weights = {n: Dense(w.numpy()) for n, w in model.state_dict().items()}
     return Artifact(model.config, weights, b"{}")
 
@@ -169,7 +175,7 @@ def test_int8_file_is_smaller(package):
         (e.folder / e.files["model"]).stat().st_size
         for e in (package(storage="float32"), package())
     )
-    assert integer < 0.55 * floating  # the rest is the graph itself, large for so small a model
+    assert integer < 0.5 * floating  # measured 0.45: in so small a model the graph weighs more
 
 
 def test_operators_are_counted_over_both_signatures(package):

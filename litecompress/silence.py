@@ -1,4 +1,4 @@
-"""Optional packages, imported and run without their noise, or the error naming what to install."""
+"""Run other people's converters without their noise."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from importlib import import_module
-from typing import Any
-
-from litecompress.errors import MissingBackendError
-
-
-def load_backend(module: str, package: str, extra: str) -> Any:
-    """Import a module without its noise; MissingBackendError where its package is not installed."""
-    try:
-        with silenced():
-            return import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != module.split(".", maxsplit=1)[0]:
-            raise
-        raise MissingBackendError(package, extra) from None
 
 
 @contextlib.contextmanager
