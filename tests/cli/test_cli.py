@@ -69,6 +69,28 @@ def test_prune_quantize_translate_in_a_row(call, model, tmp_path):
     assert first == second
 
 
+def test_export_verify_and_translate_a_package(call, artifact, tmp_path):
+    package, samples = tmp_path / "package", tmp_path / "samples.txt"
+    samples.write_text("\n".join(models.LINES))
+    options = ["--target", "onnx", "--storage", "native", "--conv-branch", "custom", "--json"]
+    code, out, _ = call("export", "-m", artifact, "-o", package, *options)
+    assert code == 0
+    assert json.loads(out)["fallbacks"] == ["litecompress::LightweightConv"]
+    verify = ["verify", package, "-m", artifact, "--samples", samples, "--sentences", 3]
+    code, out, _ = call(*verify, "--json")
+    assert code == 0
+    assert json.loads(out)["max_abs_err"] < 1e-4
+    code, _, err = call(*verify, "--min-parity-db", 1000)
+    assert code == 1
+    assert "parity FAILED" in err
+    ours = call("translate", "-m", package, SENTENCE)
+    assert ours == call("translate", "-m", artifact, SENTENCE)
+    (package / "weights.bin").write_bytes(b"changed")
+    code, _, err = call("translate", "-m", package, SENTENCE)
+    assert code == 2
+    assert "missing or changed: weights.bin" in err
+
+
 def test_translate_reads_stdin(call, model):
     code, out, _ = call("translate", "-m", model, stdin=f"{SENTENCE}\n{SENTENCE}\n")
     assert (code, len(out.splitlines())) == (0, 2)
