@@ -230,7 +230,7 @@ def verify_package(package: Path, model: Path, samples: Path, count: int) -> dic
         raise InputError(f"expected sentences at {samples}, got no such file")
     lines = [line.split("\t")[0] for line in samples.read_text("utf-8").splitlines()]
     ids = encode_all(Tokenizer(artifact.tokenizer), lines, artifact.config.max_positions)
-    limit = min(session.max_source, session.max_target)
+    limit = min(session.max_source, session.max_target, LONGEST)
     reference = Reference.of(TorchSession.of(artifact), spread(ids, count, limit), limit)
     level = LEVELS[target]
     options = read_manifest(package)["options"]

@@ -24,7 +24,7 @@ from litecompress.stages import Context, Prune, Quantize, apply
 LENGTH = 16
 STEPS = 6
 TOLERANCE = 1e-4
-DYNAMIC_INT8_DB = 45  # measured 51; activations are rounded to 8 bits before every matrix
+DYNAMIC_INT8_DB = 45  # measured 48 to 50; activations are rounded to 8 bits before every matrix
 
 
 def random_artifact(**changes):
@@ -175,7 +175,7 @@ def test_int8_file_is_smaller(package):
         (e.folder / e.files["model"]).stat().st_size
         for e in (package(storage="float32"), package())
     )
-    assert integer < 0.5 * floating  # measured 0.45: in so small a model the graph weighs more
+    assert integer < 0.5 * floating  # measured 0.48: in so small a model the graph weighs more
 
 
 def test_operators_are_counted_over_both_signatures(package):
