@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
 
-.PHONY: setup demo test test-slow check golden train evaluate clean
+.PHONY: setup demo test test-slow check clean
 
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

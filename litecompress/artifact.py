@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from litecompress.checkpoint import Checkpoint
 from litecompress.encoding import Dense, Encoding, float32_bytes
+from litecompress.errors import ArtifactError, CheckpointError
 from litecompress.model.config import ModelConfig
 
 EMBEDDINGS = ("embedding.weight", "source_embedding.weight", "target_embedding.weight")
@@ -41,7 +42,7 @@ class Artifact:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Artifact:
         """The uncompressed state of a trained model."""
-        weights = {name: Dense(w) for name, w in checkpoint.weights.items()}
+        weights = {name: _dense(name, w) for name, w in checkpoint.weights.items()}
         return cls(checkpoint.config, weights, checkpoint.tokenizer)
 
     def decode(self) -> dict[str, NDArray[np.float32]]:
@@ -64,3 +65,10 @@ class Artifact:
         return sum(
             float32_bytes(w) for n, w in self.weights.items() if embeddings or n not in EMBEDDINGS
         )
+
+
+def _dense(name: str, weight: NDArray[np.float32]) -> Dense:
+    try:
+        return Dense(weight)
+    except ArtifactError as error:
+        raise CheckpointError(f"{name}: {error}") from error

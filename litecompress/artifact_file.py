@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
@@ -21,8 +21,10 @@ import zstandard
 from litecompress.artifact import Artifact, Step
 from litecompress.checkpoint import load_checkpoint
 from litecompress.encoding import Affine, Array, Dense, Encoding, Palette, Sparse
-from litecompress.errors import ArtifactError, LiteCompressError
+from litecompress.errors import ArtifactError, CheckpointError, LiteCompressError
 from litecompress.model.config import ModelConfig
+from litecompress.model.shapes import weight_shapes
+from litecompress.tokenizer import Tokenizer
 
 MAGIC = b"LITEC\x00\x00\x01"
 HEADER_LIMIT_BYTES = 16 * 2**20
@@ -59,9 +61,34 @@ def load_artifact(path: Path) -> Artifact:
 
 def load_model(path: Path) -> Artifact:
     """What every verb takes: an artifact file, or a checkpoint folder, not yet compressed."""
+    if (path / "manifest.json").is_file():
+        raise CheckpointError(
+            f"{path}: expected a checkpoint or artifact, got a package; name what it was made from"
+        )
     if path.is_dir():
-        return Artifact.from_checkpoint(load_checkpoint(path))
-    return load_artifact(path)
+        artifact = Artifact.from_checkpoint(load_checkpoint(path))
+    else:
+        artifact = load_artifact(path)
+    _check(artifact, path)
+    return artifact
+
+
+def _check(artifact: Artifact, path: Path) -> None:
+    """A CheckpointError where weights or tokenizer do not fit the config."""
+    expected = weight_shapes(artifact.config)
+    got = {name: w.shape for name, w in artifact.weights.items()}
+    wrong = sorted(n for n in expected.keys() | got.keys() if expected.get(n) != got.get(n))
+    if wrong:
+        raise CheckpointError(
+            f"{path}: {len(wrong)} weights do not fit the config, such as {wrong[0]}: expected "
+            f"{expected.get(wrong[0], 'none')}, got {got.get(wrong[0], 'none')}"
+        )
+    vocabulary = Tokenizer(artifact.tokenizer).vocab_size
+    if vocabulary > artifact.config.source_vocab_size:
+        raise CheckpointError(
+            f"{path}: expected a tokenizer of at most {artifact.config.source_vocab_size} ids, "
+            f"got {vocabulary}"
+        )
 
 
 def dump_artifact(artifact: Artifact) -> bytes:
@@ -214,16 +241,3 @@ def _parse_encoding(spec: Spec, streams: _Streams, nested: bool = False) -> Any:
             mask = np.unpackbits(bits, count=count).astype(bool).reshape(shape)
             return Sparse(mask, _parse_encoding(spec["values"], streams, nested=True))
     raise ArtifactError(f"expected a known encoding, got {spec['kind']!r}; update litecompress")
-
-
-def tensor_bytes(data: bytes) -> Iterator[tuple[str, int]]:
-    """Entropy-coded bytes of every weight in a file's content, name by name."""
-    header, _ = _header(data)
-    for name, spec in header["weights"].items():
-        yield name, _frame_bytes(spec)
-
-
-def _frame_bytes(spec: Any) -> int:
-    if not isinstance(spec, dict):
-        return 0
-    return int(spec.get("bytes", 0)) + sum(_frame_bytes(v) for v in spec.values())

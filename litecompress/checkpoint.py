@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from litecompress.errors import CheckpointError
 from litecompress.model.config import ModelConfig
@@ -59,4 +59,5 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     text = json.dumps(checkpoint.config.to_dict(), indent=2) + "\n"
     (folder / "config.json").write_text(text, "utf-8")
     (folder / "tokenizer.json").write_bytes(checkpoint.tokenizer)
-    save_file(dict(checkpoint.weights), folder / "model.safetensors", metadata={"format": "pt"})
+    content = save(dict(checkpoint.weights), metadata={"format": "pt"})
+    (folder / "model.safetensors").write_bytes(content)

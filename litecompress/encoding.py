@@ -42,6 +42,8 @@ def _frozen(array: Array, *, ndim: int | None = None, kinds: str) -> Array:
             f"encoding: expected an array of kind {kinds!r}, rank {ndim}, "
             f"got {array.dtype} of rank {array.ndim}"
         )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ArtifactError("encoding: expected finite values, got NaN or infinity; train again")
     array.setflags(write=False)
     return array
 
@@ -84,6 +86,7 @@ class Affine:
         object.__setattr__(self, "values", _frozen(self.values, kinds="iu"))
         object.__setattr__(self, "scale", _frozen(self.scale, ndim=1, kinds="f"))
         object.__setattr__(self, "zero_point", _frozen(self.zero_point, ndim=1, kinds="iu"))
+        _check_bits(self.num_bits)
         channels = self.values.shape[self.axis] if self.values.ndim > self.axis else -1
         if len(self.scale) not in (1, channels) or len(self.zero_point) != len(self.scale):
             raise ArtifactError(
@@ -120,6 +123,7 @@ class Palette:
     def __post_init__(self) -> None:
         object.__setattr__(self, "indices", _frozen(self.indices, kinds="u"))
         object.__setattr__(self, "codebook", _frozen(self.codebook, ndim=1, kinds="f"))
+        _check_bits(self.num_bits)
         most = min(len(self.codebook), 2**self.num_bits)
         if self.indices.size and int(self.indices.max()) >= most:
             raise ArtifactError(
@@ -163,6 +167,11 @@ class Sparse:
         weight = np.zeros(self.mask.shape, np.float32)
         weight[self.mask] = self.values.decode()
         return weight
+
+
+def _check_bits(num_bits: int) -> None:
+    if not 1 <= num_bits <= 8:
+        raise ArtifactError(f"encoding: expected num_bits from 1 to 8, got {num_bits}")
 
 
 def packed_bytes(count: int, num_bits: int) -> int:

@@ -13,6 +13,7 @@ from litecompress.errors import InputError
 from litecompress.model.lite_transformer import LiteTransformer
 from litecompress.runtime.search import SearchConfig, translate
 from litecompress.runtime.torch_session import TorchSession
+from litecompress.text import read_lines
 from litecompress.tokenizer import Tokenizer, encode_all
 from litecompress.train.data import Batch
 from litecompress.train.loop import token_logits
@@ -49,9 +50,7 @@ class Samples:
 
 def read_samples(path: Path) -> tuple[list[str], list[str]]:
     """A file of `source<TAB>reference` lines."""
-    if not path.is_file():
-        raise InputError(f"expected sentence pairs at {path}, got no such file; check `samples`")
-    rows = [line.split("\t") for line in path.read_text("utf-8").splitlines() if line.strip()]
+    rows = [line.split("\t") for line in read_lines(path) if line.strip()]
     wrong = [i for i, row in enumerate(rows, 1) if len(row) != 2]
     if wrong or not rows:
         where = f"line {wrong[0]}" if wrong else "an empty file"

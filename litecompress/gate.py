@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,11 @@ class Gate:
     min_quantized_byte_share: float | None = None
 
     def __post_init__(self) -> None:
-        if self.min_ratio is not None and self.min_ratio <= 0:
-            raise RecipeError(f"gate: expected min_ratio above 0, got {self.min_ratio}")
+        limits = {k: v for k, v in vars(self).items() if v is not None}
+        wrong = [f"{k}: {v}" for k, v in limits.items() if not math.isfinite(v)]
+        if wrong or limits.get("min_ratio", 1) <= 0:
+            got = ", ".join(wrong) or f"min_ratio: {self.min_ratio}"
+            raise RecipeError(f"expected finite limits and min_ratio above 0, got {got}")
 
 
 @dataclass(frozen=True)

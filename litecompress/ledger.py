@@ -32,7 +32,7 @@ def size_sheet(
     packages: Mapping[str, Path],
 ) -> dict[str, Size]:
     """Sizes by scope. `weights_*` are bit-packed with masks, codebooks and scales counted;
-    the baseline of a file is the float32 checkpoint with its tokenizer and config."""
+    the baseline of a file is float32 weights, tokenizer and config."""
     sheet = {
         "weights_nonembed": Size(
             trained.float32_bytes(embeddings=False), compressed.nbytes(embeddings=False)

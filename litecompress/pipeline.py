@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from litecompress.runtime.search import SearchConfig
 from litecompress.runtime.session import Session
 from litecompress.runtime.torch_session import TorchSession
 from litecompress.stages import Context, apply
+from litecompress.text import read_lines
 from litecompress.tokenizer import Tokenizer, encode_all
 from litecompress.train.data import read_parallel
 from litecompress.verify import Parity, Reference, finite, parity
@@ -65,7 +67,7 @@ def run(recipe: Recipe, output: Path, say: Say) -> Report:
         say("latency")
         latency = _latency(recipe, models["baseline"], sources, output / "packages")
     for profile in profiles:
-        latency += predict(_workloads(trained, sheet, recipe), profile)
+        latency += predict(_workloads(trained, exported, recipe), profile)
     report = Report(
         model={"path": recipe.model, "config": trained.config.to_dict()},
         recipe=recipe_values(recipe),
@@ -131,7 +133,7 @@ def spread(sources: Sequence[Sequence[int]], count: int, limit: int) -> list[tup
     """`count` sources from the shortest to the longest that fits."""
     fitting = sorted((tuple(s) for s in sources if len(s) <= limit), key=len)
     if not fitting:
-        raise InputError(f"expected samples of at most {limit} tokens, got longer ones only")
+        raise InputError(f"expected a sample of at most {limit} tokens, got none so short")
     count = min(count, len(fitting))
     return [fitting[round(i * (len(fitting) - 1) / max(1, count - 1))] for i in range(count)]
 
@@ -173,12 +175,8 @@ def precision_of(options: Mapping[str, Any]) -> str:
 
 
 def _sizes(recipe: Recipe, trained: Artifact, artifact: Artifact, output: Path) -> dict[str, Size]:
-    path = Path(recipe.model)
-    if path.is_dir():
-        names = ("config.json", "model.safetensors", "tokenizer.json")
-        checkpoint_bytes = sum((path / name).stat().st_size for name in names)
-    else:
-        checkpoint_bytes = trained.float32_bytes(embeddings=True) + len(trained.tokenizer)
+    config = json.dumps(trained.config.to_dict())
+    checkpoint_bytes = trained.float32_bytes(embeddings=True) + len(trained.tokenizer) + len(config)
     packages = {e.target: output / "packages" / e.target for e in recipe.exports}
     artifact_bytes = (output / "artifact.litec").stat().st_size
     return size_sheet(trained, artifact, checkpoint_bytes, artifact_bytes, packages)
@@ -209,13 +207,13 @@ def _runtime(target: str) -> str:
     return f"{name} {versions().get(name, '?')}"
 
 
-def _workloads(trained: Artifact, sheet: Mapping[str, Size], recipe: Recipe) -> list[Workload]:
+def _workloads(trained: Artifact, exported: Sequence[Exported], recipe: Recipe) -> list[Workload]:
     """The float32 model and every package that runs on a Raspberry Pi."""
-    whole = sheet["weights_all"].baseline
+    whole = trained.float32_bytes(embeddings=True)
     works = [Workload("float32", trained.config, whole, int8=False)]
-    for exporter in recipe.exports:
+    for exporter, made in zip(recipe.exports, exported, strict=True):
         if exporter.target in ("onnx", "tflite"):
-            size = sheet[f"package_raw.{exporter.target}"].compressed
+            size = round(whole * (1 - 0.75 * made.quantized_byte_share))
             integers = precision_of(options_of(exporter)) == "int8"
             works.append(Workload(exporter.target, trained.config, size, int8=integers))
     return works
@@ -223,18 +221,21 @@ def _workloads(trained: Artifact, sheet: Mapping[str, Size], recipe: Recipe) -> 
 
 def verify_package(package: Path, model: Path, samples: Path, count: int) -> dict[str, Any]:
     """Parity of one package with the model that it was made from, on real sentences."""
-    target = read_manifest(package)["target"]
+    manifest = read_manifest(package)
+    target = manifest["target"]
     session = open_package(package, target)
     artifact = load_model(model)
-    if not samples.is_file():
-        raise InputError(f"expected sentences at {samples}, got no such file")
-    lines = [line.split("\t")[0] for line in samples.read_text("utf-8").splitlines()]
-    ids = encode_all(Tokenizer(artifact.tokenizer), lines, artifact.config.max_positions)
+    if (package / "tokenizer.json").read_bytes() != artifact.tokenizer:
+        raise InputError(
+            f"expected the model that {package} was made from, got {model} with another tokenizer"
+        )
+    lines = [line.split("\t")[0] for line in read_lines(samples)]
+    limit = artifact.config.max_positions
+    ids = encode_all(Tokenizer(artifact.tokenizer), lines, limit, str(samples))
     limit = min(session.max_source, session.max_target, LONGEST)
     reference = Reference.of(TorchSession.of(artifact), spread(ids, count, limit), limit)
     level = LEVELS[target]
-    options = read_manifest(package)["options"]
-    shipped = precision_of(options)
+    shipped = precision_of(manifest["options"])
     row = parity(reference, session, target, level, shipped, greedy=level == "executed")
     return row.to_dict()
 

@@ -16,6 +16,7 @@ from litecompress.backends import exporter_names, load_exporter
 from litecompress.errors import LiteCompressError, MissingBackendError, RecipeError
 from litecompress.export.base import Exporter
 from litecompress.gate import Gate
+from litecompress.hardware.profiles import find_profile
 from litecompress.stages import STAGES, Stage
 
 T = TypeVar("T")
@@ -34,7 +35,9 @@ class Checks:
 
     def __post_init__(self) -> None:
         if self.sentences < 1:
-            raise RecipeError(f"checks: expected at least 1 sentence, got {self.sentences}")
+            raise RecipeError(f"expected at least 1 sentence, got {self.sentences}")
+        for name in self.profiles:
+            find_profile(name)
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LIMIT_BYTES:
         raise RecipeError(f"{path}: expected at most {LIMIT_BYTES} bytes, got a larger file")
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = yaml.load(path.read_text("utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: expected YAML, got {error}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: expected keys and values, got {type(values).__name__}")
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and no key twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = sorted({str(k) for k in keys if keys.count(k) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice[0]!r} twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 def parse_recipe(values: Mapping[str, Any]) -> Recipe:
@@ -80,6 +96,8 @@ def parse_recipe(values: Mapping[str, Any]) -> Recipe:
         "stages": _parse_list(values, "stages", "stage", _stage_class, problems),
         "exports": _parse_list(values, "exports", "target", _exporter_class, problems),
     }
+    targets = [e.target for e in parts["exports"] if e is not None]
+    problems += [f"exports: expected {t} once" for t in set(targets) if targets.count(t) > 1]
     for name, cls in (("checks", Checks), ("gate", Gate)):
         if name in values:
             parts[name] = _try(cls, values[name], name, problems)
@@ -135,7 +153,7 @@ def _try(cls: type[T], values: Any, where: str, problems: list[str]) -> T | None
     except MissingBackendError:
         raise
     except LiteCompressError as error:
-        problems.append(str(error))
+        problems.append(f"{where}: {error}")
     return None
 
 
@@ -171,14 +189,14 @@ def _parse_list(
 
 
 def _stage_class(name: Any, where: str, problems: list[str]) -> type[Stage] | None:
-    if name not in STAGES:
+    if not isinstance(name, str) or name not in STAGES:
         problems.append(_unknown(where, str(name), sorted(STAGES), "stage"))
         return None
     return STAGES[name]
 
 
 def _exporter_class(name: Any, where: str, problems: list[str]) -> type[Exporter] | None:
-    if name not in exporter_names():
+    if not isinstance(name, str) or name not in exporter_names():
         problems.append(_unknown(where, str(name), exporter_names(), "target"))
         return None
     return load_exporter(name)

@@ -39,6 +39,8 @@ class Tokenizer:
         """Ids of one sentence, ending in </s>; an empty or absurdly long text is an InputError."""
         if not text.strip():
             raise InputError("expected a sentence, got an empty line; remove it or write text")
+        if any("\ud800" <= c <= "\udfff" for c in text):
+            raise InputError("expected UTF-8 text, got bytes that are not; convert the input")
         if len(text) > LIMIT_CHARS:
             raise InputError(f"expected at most {LIMIT_CHARS} characters, got {len(text)}")
         return [*self._tokenizer.encode(text, add_special_tokens=False).ids, EOS_ID]
@@ -63,9 +65,12 @@ class Tokenizer:
         return cls(tokenizer.to_str().encode())
 
 
-def encode_all(tokenizer: Tokenizer, lines: Iterable[str], limit: int) -> list[list[int]]:
+def encode_all(
+    tokenizer: Tokenizer, lines: Iterable[str], limit: int, origin: str = ""
+) -> list[list[int]]:
     """Encode lines, naming every one that is empty or longer than `limit` ids in one InputError."""
-    encoded, problems = [], []
+    encoded: list[list[int]] = []
+    problems: list[str] = []
     for number, line in enumerate(lines, 1):
         try:
             ids = tokenizer.encode(line)
@@ -76,5 +81,5 @@ def encode_all(tokenizer: Tokenizer, lines: Iterable[str], limit: int) -> list[l
             problems.append(f"sentence {number}: {error}")
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise InputError("; ".join(problems[:3]) + more)
+        raise InputError((f"{origin}: " if origin else "") + "; ".join(problems[:3]) + more)
     return encoded

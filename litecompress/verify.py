@@ -34,9 +34,9 @@ class Parity:
     greedy_agreement: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """For the report; an infinite PSNR becomes null, which JSON can hold."""
+        """For the report: null for the PSNR of equal outputs and for an error that is no number."""
         values = asdict(self)
-        return values | {"psnr_db": finite(self.psnr_db)}
+        return values | {k: finite(values[k]) for k in ("psnr_db", "max_abs_err")}
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,14 @@ def greedy_agreement(reference: Reference, session: Session) -> float:
 
 
 def psnr_db(reference: Logits, other: Logits) -> float:
-    """20 log10(max |reference| / RMSE); infinite when equal."""
+    """20 log10(max |reference| / RMSE); infinite when equal, 0 when either is not all finite."""
     mse = float(np.mean(np.square(reference.astype(np.float64) - other)))
-    return 20 * math.log10(float(np.abs(reference).max()) / math.sqrt(mse)) if mse else math.inf
+    peak = float(np.abs(reference).max())
+    if not (math.isfinite(mse) and math.isfinite(peak)):
+        return 0.0
+    if not mse:
+        return math.inf
+    return 20 * math.log10(peak / math.sqrt(mse)) if peak else 0.0
 
 
 def finite(value: float | None) -> float | None:

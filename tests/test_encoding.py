@@ -73,6 +73,8 @@ def test_arrays_are_copies_and_read_only():
         (lambda: Palette(np.array([2], np.uint8), np.zeros(9, np.float16), 1), "indices below 2"),
         (lambda: Sparse(np.ones(3, bool), Dense(np.ones(2, np.float32))), "3 values"),
         (lambda: Dense(np.ones(2, np.int8)), "kind 'f'"),
+        (lambda: Dense(np.array([1, np.nan], np.float32)), "finite values"),
+        (lambda: Palette(np.zeros(2, np.uint8), np.zeros(2, "f2"), 10**30), "num_bits from 1 to 8"),
         (
             lambda: Affine(np.ones((2, 2), np.int8), np.ones(3), np.zeros(3, np.int8)),
             "1 or 2 scales",

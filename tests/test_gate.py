@@ -66,3 +66,9 @@ def test_what_is_left_out_is_not_checked():
 def test_a_senseless_limit_is_refused():
     with pytest.raises(RecipeError, match="min_ratio above 0"):
         Gate(min_ratio=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_limits_are_finite(value):
+    with pytest.raises(RecipeError, match=r"finite limits.*max_nll_increase"):
+        Gate(max_nll_increase=value)

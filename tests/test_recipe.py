@@ -76,6 +76,11 @@ def test_parse_of_dump_is_the_same_recipe(stages, gate, seed, samples):
         (("exports", 0, "bits"), 3, r"exports\[0\].*got 'bits'"),
         (("gate", "min_rato"), 3, "gate.*got 'min_rato'"),
         (("checks", "sentences"), 0, "at least 1 sentence"),
+        (("stages", 0, "stage"), [1], r"stages\[0\].*got '\[1\]'"),
+        (("stages", 0, "sparsity"), float("nan"), r"stages\[0\].*got nan"),
+        (("exports",), VALUES["exports"] * 2, "expected onnx once"),
+        (("checks", "profiles"), ["cray-1"], "checks: expected a profile.*got 'cray-1'"),
+        (("gate", "min_ratio"), float("nan"), "gate: expected finite limits"),
         (("model",), 3, "model: expected str, got 3"),
         (("seed",), "x", "seed: expected int"),
     ],
@@ -95,7 +100,9 @@ def test_all_problems_are_named_at_once():
         assert part in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["- a list", "{unclosed", "", "!!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["- a list", "{unclosed", "", "!!python/object:os.system {}", "a: {b: 1, b: 2}"]
+)
 def test_files_that_are_no_recipe(tmp_path, text):
     path = tmp_path / "recipe.yaml"
     path.write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
@@ -48,6 +49,7 @@ def main() -> None:
     from litecompress.backends import named_extras
     from litecompress.errors import LiteCompressError
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half-written outputs go
     try:
         with named_extras():
             app()

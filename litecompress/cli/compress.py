@@ -50,15 +50,19 @@ def _stage(
     name: str, options: dict[str, Any], model: Path, output: Path, force: bool, as_json: bool
 ) -> None:
     from litecompress.artifact_file import load_model, save_artifact
-    from litecompress.output import replacing
+    from litecompress.errors import InputError
+    from litecompress.output import make_parent, refuse_existing
     from litecompress.recipe import build
     from litecompress.stages import STAGES, Context, apply
 
+    refuse_existing(output, force=force, inputs=[model])
+    if output.is_dir():
+        raise InputError(f"expected a file to write, got the folder {output}; name a .litec in it")
     given = {k: v for k, v in options.items() if v is not None}
     stage = build(STAGES[name], given, name)
-    with replacing(output, force=force) as partial:
-        artifact = apply(stage, load_model(model), Context())
-        save_artifact(artifact, partial)
+    artifact = apply(stage, load_model(model), Context())
+    make_parent(output)
+    save_artifact(artifact, output)
     summary = {
         "output": str(output),
         "float32_bytes": artifact.float32_bytes(embeddings=True),

@@ -43,7 +43,7 @@ def export(
     from litecompress.pipeline import encoding_row
     from litecompress.recipe import build
 
-    refuse_existing(output, force)
+    refuse_existing(output, force=force, inputs=[model])
     artifact = load_model(model)
     options = {
         "storage": storage,
@@ -54,7 +54,7 @@ def export(
     }
     given = {k: v for k, v in options.items() if v is not None}
     exporter = build(load_exporter(target), given, f"export {target}")
-    with replacing(output, force=force) as partial:
+    with replacing(output, force=force, inputs=[model]) as partial:
         row = encoding_row(write_package(exporter, artifact, partial))
     size = sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
     _print({"output": str(output), "package_raw_bytes": size, **row}, as_json)
@@ -66,7 +66,7 @@ def verify(
     samples: Annotated[
         Path, typer.Option(help="Sentences to compare on, one a line; after a tab, ignored.")
     ],
-    sentences: Annotated[int, typer.Option(help="How many, of several lengths.")] = 8,
+    sentences: Annotated[int, typer.Option(help="How many, of several lengths.", min=1)] = 8,
     min_parity_db: Annotated[
         float, typer.Option("--min-parity-db", help="Least PSNR; below it the exit code is 1.")
     ] = 40.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -27,17 +28,19 @@ def run(
 ) -> None:
     """Prune, quantize, export and check a model; exit code 1 when the gate fails."""
     from litecompress.output import refuse_existing, replacing
-    from litecompress.recipe import dump_recipe, load_recipe
+    from litecompress.recipe import dump_recipe, load_recipe, recipe_values
 
-    refuse_existing(output, force)
     job = load_recipe(recipe)
     if dry_run:
-        typer.echo(dump_recipe(job), nl=False)
+        plain = json.dumps(recipe_values(job), indent=2) + "\n" if as_json else dump_recipe(job)
+        typer.echo(plain, nl=False)
         return
+    inputs = [recipe, Path(job.model), Path(job.checks.samples)]
+    refuse_existing(output, force=force, inputs=inputs)
     from litecompress import pipeline
     from litecompress.report.terminal import console, show
 
-    with replacing(output, force=force) as partial:
+    with replacing(output, force=force, inputs=inputs) as partial:
         report = pipeline.run(job, partial, hush if quiet or as_json else say)
     if as_json:
         typer.echo(report.to_json(), nl=False)

@@ -24,13 +24,13 @@ def train(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; started again on the same output, it goes on after the last whole epoch."""
+    """Train a model; on the same output again it goes on after the last epoch, --force anew."""
     from litecompress.output import refuse_existing
     from litecompress.train.loop import STATE, Trainer, load_train_recipe
 
     job = load_train_recipe(recipe, data=data, epochs=epochs, device=device)
-    if not (output / STATE).exists():
-        refuse_existing(output, force)
-    trainer = Trainer(job, output, quiet=quiet or not is_terminal())
+    if not force and not (output / STATE).exists():
+        refuse_existing(output, force=False)
+    trainer = Trainer(job, output, quiet=quiet or not is_terminal(), fresh=force)
     checkpoint = trainer.run()
     typer.echo(f"{output}: {checkpoint.nbytes // 4} parameters, {trainer.epoch} epochs")

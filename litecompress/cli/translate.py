@@ -31,6 +31,7 @@ def translate(
     beam: Beam = 5,
 ) -> None:
     """Translate sentences, one a line."""
+    from litecompress.errors import InputError
     from litecompress.runtime.open import open_model
     from litecompress.runtime.search import SearchConfig
     from litecompress.runtime.search import translate as decode
@@ -38,6 +39,8 @@ def translate(
 
     session, tokenizer = open_model(model)
     lines = text or sys.stdin.read().splitlines()
+    if not lines:
+        raise InputError("expected sentences as arguments or on stdin, got none")
     sources = encode_all(tokenizer, lines, session.max_source)
     for hypothesis in decode(session, sources, SearchConfig(beam=beam)):
         typer.echo(tokenizer.decode(hypothesis.tokens))

@@ -14,12 +14,15 @@ from torch import nn
 from torch.export import Dim
 
 from litecompress.artifact import Artifact
+from litecompress.backends import load_backend
 from litecompress.export import graphs
 from litecompress.export.base import Exported, Plan, Storage, plan
 from litecompress.export.conv_branch import DOMAIN, OPSET, conv_operator, decomposition
 from litecompress.export.onnx_lowering import Lowering, multiplied_weights
 from litecompress.export.onnx_symbols import translation_table
 from litecompress.silence import silenced
+
+load_backend("onnxruntime")  # torch's exporter asks for it half way and hides that it is missing
 
 IR_VERSION = 10  # ONNX Runtime refuses what the newest onnx package writes by default
 WEIGHTS_FILE = "weights.bin"

@@ -57,7 +57,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: expected a package with {MANIFEST}, got none; export one")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        wrong = [n for n, f in manifest["files"].items() if not _intact(folder, n, f["sha256"])]
+        if manifest["schema_version"] != 1 or not isinstance(manifest["options"], dict):
+            raise ValueError(f"schema_version {manifest['schema_version']!r}")
+        files = manifest["files"]
+        for role in (*manifest["roles"].values(), "tokenizer.json"):
+            if not any(name == role or name.startswith(role + "/") for name in files):
+                raise ValueError(f"no checksum for {role}")
+        wrong = [name for name, f in files.items() if not _intact(folder, name, f["sha256"])]
+        manifest["target"].lower()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: expected a manifest, got damaged content ({error})") from error
     if wrong:

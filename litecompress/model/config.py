@@ -66,9 +66,13 @@ class ModelConfig:
                 f"model config: expected the keys of a {MODEL_TYPE}, got wrong or missing "
                 f"{', '.join(wrong)}; was this config written by `litecompress train`?"
             )
-        for key in ("encoder_kernel_sizes", "decoder_kernel_sizes"):
-            given[key] = tuple(given[key])
-        return cls(**given)
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(cls).validate_python(given)
+        except ValidationError as error:
+            wrong = [f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
+            raise CheckpointError("model config: " + "; ".join(wrong)) from error
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `config.json`."""
@@ -96,6 +100,9 @@ def _problems(config: ModelConfig) -> list[str]:
             found.append(f"kernel sizes must be odd and positive, one a layer, got {kernels}")
     if config.share_embeddings and config.source_vocab_size != config.target_vocab_size:
         found.append("share_embeddings needs equal vocabulary sizes")
+    for name in ("dropout", "attention_dropout", "weight_dropout", "activation_dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            found.append(f"{name} must be in [0, 1), got {getattr(config, name)}")
     if config.conv_type == "lightweight" and config.conv_glu:
         found.append("conv_glu belongs to the dynamic convolution only")
     return found

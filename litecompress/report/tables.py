@@ -73,7 +73,7 @@ def _parity(parity: Sequence[Mapping[str, Any]]) -> Table:
             p["level"],
             p["precision"],
             "equal" if p["psnr_db"] is None else f"{p['psnr_db']:.1f}",
-            f"{p['max_abs_err']:.2g}",
+            "not finite" if p["max_abs_err"] is None else f"{p['max_abs_err']:.2g}",
             f"{100 * p['token_agreement']:.1f} %",
             "-" if p["greedy_agreement"] is None else f"{100 * p['greedy_agreement']:.0f} %",
         ]
@@ -90,7 +90,7 @@ def _encodings(encodings: Sequence[Mapping[str, Any]]) -> Table:
             *(str(e[k]) for k in ("native", "re_encoded", "decoded")),
             "-" if e["re_encoding_psnr_db"] is None else f"{e['re_encoding_psnr_db']:.1f}",
             f"{100 * e['quantized_byte_share']:.1f} %",
-            ", ".join(e["fallbacks"]) or "-",
+            ", ".join(name.split("::")[-1] for name in e["fallbacks"]) or "-",
         ]
         for e in encodings
     ]

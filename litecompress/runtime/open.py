@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from litecompress.artifact_file import load_model
-from litecompress.errors import InputError
+from litecompress.backends import named_extras
+from litecompress.errors import InputError, LiteCompressError
 from litecompress.export.package import MANIFEST, read_manifest
 from litecompress.runtime.session import Session
 from litecompress.tokenizer import Tokenizer
@@ -14,21 +16,35 @@ LEVELS = {"onnx": "executed", "tflite": "executed", "coreml": "emulated"}
 
 
 def open_package(folder: Path, target: str) -> Session:
-    """The session for a target's files; the runtime is imported here."""
+    """The session for a target's files; what the runtime refuses is an InputError."""
+    if target not in LEVELS:
+        raise InputError(f"expected a package for {', '.join(LEVELS)}, got one for {target!r}")
+    with named_extras():
+        session = _session_class(target)
+    try:
+        return session(folder)
+    except LiteCompressError:
+        raise
+    except Exception as error:  # each runtime has its own, down to RuntimeError
+        raise InputError(
+            f"{folder}: expected a package that its runtime loads, got {error}; export it again"
+        ) from error
+
+
+def _session_class(target: str) -> Callable[[Path], Session]:
+    """The session of a target; its runtime is imported here."""
     match target:
         case "onnx":
             from litecompress.runtime.ort import OnnxSession
 
-            return OnnxSession(folder)
+            return OnnxSession
         case "tflite":
             from litecompress.runtime.litert import LiteRTSession
 
-            return LiteRTSession(folder)
-        case "coreml":
-            from litecompress.runtime.mil import CoreMLSession
+            return LiteRTSession
+    from litecompress.runtime.mil import CoreMLSession
 
-            return CoreMLSession(folder)
-    raise InputError(f"expected a package for {', '.join(LEVELS)}, got one for {target!r}")
+    return CoreMLSession
 
 
 def open_model(path: Path) -> tuple[Session, Tokenizer]:

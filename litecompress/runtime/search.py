@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from litecompress.errors import InputError
 from litecompress.model.config import EOS_ID, PAD_ID, UNK_ID
 from litecompress.runtime.session import Session, Tokens
 
@@ -162,6 +163,8 @@ def translate(
     for start in range(0, len(order), batch):
         group = order[start : start + batch]
         hypotheses = beam_search(session, pad_right([sources[i] for i in group]), config)
+        if not all(hypotheses):
+            raise InputError("expected finite scores, got none above -inf; is the model damaged?")
         best.update({i: h[0] for i, h in zip(group, hypotheses, strict=True)})
     return [best[i] for i in range(len(sources))]
 

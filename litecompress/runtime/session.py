@@ -44,15 +44,3 @@ class Session(Protocol):
 
     def step(self, tokens: Tokens, step: int, state: State) -> tuple[Logits, State]:
         """Logits (B, V) after the newest tokens (B,), the `step`-th counted from 0."""
-
-
-def cache_shapes(
-    kernel_sizes: tuple[int, ...], heads: int, branch_dim: int, batch: int, length: int
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of a decoder's caches, by name, for a batch and a target length."""
-    attention = (batch, heads, length, branch_dim // heads)
-    shapes: dict[str, tuple[int, ...]] = {}
-    for i, kernel in enumerate(kernel_sizes):
-        shapes[f"key_{i}"] = shapes[f"value_{i}"] = attention
-        shapes[f"conv_{i}"] = (batch, kernel - 1, branch_dim)
-    return shapes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -43,11 +44,12 @@ class Prune:
                     f"prune: expected {name} in floating point, got a "
                     f"{type(encoding).__name__.lower()} of quantized values; prune before quantize"
                 )
-            pruned[name] = magnitude_pruned(encoding.decode(), self.sparsity)
+            already = round(sparsity(encoding) * prod(encoding.shape))
+            pruned[name] = magnitude_pruned(encoding.decode(), self.sparsity, already)
         if not pruned:
             raise StageError(
-                f"prune: expected matrices to prune, got only vectors for {self.targets}; "
-                "widen `targets`"
+                f"prune: expected matrices to prune, got none or only vectors for targets "
+                f"{list(self.targets)} without {list(self.exclude)}; widen `targets`"
             )
         zeros = sum(sparsity(e) * e.mask.size for e in pruned.values())
         total = sum(e.mask.size for e in pruned.values())
@@ -57,9 +59,9 @@ class Prune:
         )
 
 
-def magnitude_pruned(weight: NDArray[np.float32], sparsity: float) -> Sparse:
-    """Zero exactly floor(sparsity * size) weights; among equals the later one survives."""
-    count = int(sparsity * weight.size)
+def magnitude_pruned(weight: NDArray[np.float32], sparsity: float, already: int = 0) -> Sparse:
+    """Zero exactly floor(sparsity * size) weights, `already` or more; of equals the later stay."""
+    count = max(int(sparsity * weight.size), already)
     order = np.argsort(np.abs(weight), axis=None, kind="stable")
     mask = np.ones(weight.size, bool)
     mask[order[:count]] = False

@@ -36,6 +36,8 @@ class Quantize:
     def __call__(self, artifact: Artifact, context: Context) -> Outcome:
         left_out = set(matching(self.exclude, artifact))
         names = [n for n in matching(self.targets, artifact) if n not in left_out]
+        if not names:
+            raise StageError("quantize: expected weights, got all of them excluded; narrow it")
         encoded: dict[str, Encoding] = {}
         skipped: dict[str, str] = {}
         for name in names:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -35,7 +36,7 @@ class Architecture:
     embed_dim: int
     encoder_kernel_sizes: tuple[int, ...]
     decoder_kernel_sizes: tuple[int, ...]
-    conv_type: str = "lightweight"
+    conv_type: Literal["lightweight", "dynamic"] = "lightweight"
     attention_heads: int = 4
     conv_heads: int = 4
     cross_attention_heads: int = 4
@@ -72,19 +73,26 @@ class TrainRecipe:
     label_smoothing: float = 0.1
     average_epochs: int = 5
     seed: int = 1
-    device: str = field(default="auto", metadata={"values": "auto, cpu or cuda"})
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        positive = ("vocab_size", "epochs", "max_tokens", "warmup_updates", "average_epochs")
-        wrong = [f"{name}={getattr(self, name)}" for name in positive if getattr(self, name) < 1]
+        counts = ("vocab_size", "epochs", "max_tokens", "max_length", "warmup_updates")
+        positive = (*counts, "average_epochs", "learning_rate")
+        wrong = [n for n in positive if not 0 < getattr(self, n) < math.inf]
+        if not 0 <= self.label_smoothing < 1:
+            wrong.append("label_smoothing")
         if wrong:
-            raise TrainingError(f"expected positive numbers, got {', '.join(wrong)}")
+            got = ", ".join(f"{name}: {getattr(self, name)}" for name in wrong)
+            raise TrainingError(f"expected positive numbers, label_smoothing below 1, got {got}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise TrainingError(f"expected device auto, cpu or cuda, got {self.device!r}")
 
     def chosen_device(self) -> str:
         """The device named, or a GPU when there is one."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
+            raise TrainingError("expected a GPU for device cuda, got none; use cpu or auto")
+        return "cpu" if self.device == "cpu" or not available else "cuda"
 
     def rate(self, update: int) -> float:
         """Learning rate of an update, counted from 1."""

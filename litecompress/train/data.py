@@ -12,6 +12,7 @@ from torch import Tensor
 
 from litecompress.errors import InputError
 from litecompress.model.config import EOS_ID, PAD_ID
+from litecompress.text import read_lines
 
 Pair = tuple[list[int], list[int]]  # source and target ids, both ending in </s>
 
@@ -48,10 +49,7 @@ def pad(rows: Sequence[Sequence[int]]) -> Tensor:
 
 def read_parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:
     """Two files of one sentence a line; unequal lengths or a missing file are an InputError."""
-    for path in (source, target):
-        if not path.is_file():
-            raise InputError(f"expected a text file at {path}, got none; see `data` in the recipe")
-    lines = [path.read_text("utf-8").splitlines() for path in (source, target)]
+    lines = [read_lines(path) for path in (source, target)]
     if len(lines[0]) != len(lines[1]):
         raise InputError(
             f"expected as many lines in {source} as in {target}, "

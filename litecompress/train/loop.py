@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from rich.progress import track
 from torch import Tensor
 
@@ -26,26 +27,39 @@ from litecompress.train.loss import smoothed_cross_entropy
 
 STATE = "state.pt"
 LOG = "train-log.jsonl"
+RECIPE = "recipe.yaml"
 
 
 class Trainer:
-    """One run in one folder; started again there, it goes on after the last whole epoch."""
+    """One run in one folder; started again there, it goes on after the last whole epoch.
 
-    def __init__(self, recipe: TrainRecipe, folder: Path, quiet: bool = False) -> None:
+    With `fresh` it begins anew instead. Nothing is written before the first epoch is done.
+    """
+
+    def __init__(
+        self, recipe: TrainRecipe, folder: Path, *, quiet: bool = False, fresh: bool = False
+    ) -> None:
         self.recipe, self.folder, self.quiet = recipe, folder, quiet
         self.device = recipe.chosen_device()
+        resumes = (folder / STATE).exists() and not fresh
+        if resumes:
+            _check_same(recipe, folder / RECIPE)
         train = read_parallel(*recipe.data.paths(recipe.data.train))
         valid = read_parallel(*recipe.data.paths(recipe.data.valid))
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer = self._tokenizer([*train[0], *train[1]])
-        self.train = self._pairs(train)
-        self.valid = self._pairs(valid)
+        self.tokenizer = (
+            Tokenizer((folder / "tokenizer.json").read_bytes())
+            if resumes
+            else Tokenizer.learn([*train[0], *train[1]], recipe.vocab_size)
+        )
+        self.train = self._pairs(train, recipe.data.train)
+        self.valid = self._pairs(valid, recipe.data.valid)
         torch.manual_seed(recipe.seed)
         config = recipe.model.model_config(self.tokenizer.vocab_size)
         self.model = LiteTransformer(config).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), betas=recipe.betas)
         self.epoch = self.update = 0
-        self._resume()
+        if resumes:
+            self._resume()
 
     def run(self) -> Checkpoint:
         """Train to the recipe's last epoch, write the averaged checkpoint, return it."""
@@ -110,14 +124,12 @@ class Trainer:
             tokens += len(target)
         return total / tokens
 
-    def _tokenizer(self, lines: list[str]) -> Tokenizer:
-        path = self.folder / "tokenizer.json"
-        if not path.exists():
-            path.write_bytes(Tokenizer.learn(lines, self.recipe.vocab_size).data)
-        return Tokenizer(path.read_bytes())
-
-    def _pairs(self, text: tuple[list[str], list[str]]) -> list[Pair]:
-        source, target = (encode_all(self.tokenizer, t, self.recipe.max_length) for t in text)
+    def _pairs(self, text: tuple[list[str], list[str]], split: str) -> list[Pair]:
+        data, limit = self.recipe.data, self.recipe.max_length
+        source, target = (
+            encode_all(self.tokenizer, lines, limit, f"{split}.{language}")
+            for lines, language in zip(text, (data.source, data.target), strict=True)
+        )
         return list(zip(source, target, strict=True))
 
     def _progress(self, epoch: list[Batch]) -> Iterable[Batch]:
@@ -129,6 +141,8 @@ class Trainer:
 
     def _save(self, row: dict[str, Any]) -> None:
         """Weights of this epoch, the state to go on from, one line of log; old weights go."""
+        if self.epoch == 1:
+            self._begin()
         torch.save(self.model.state_dict(), self._epoch_file(self.epoch))
         state = {"epoch": self.epoch, "update": self.update, "adam": self.optimizer.state_dict()}
         torch.save(state, self.folder / "state.tmp")
@@ -137,14 +151,43 @@ class Trainer:
             log.write(json.dumps(row) + "\n")
         self._epoch_file(self.epoch - 2 * self.recipe.average_epochs).unlink(missing_ok=True)
 
+    def _begin(self) -> None:
+        """The run's folder, without files of an earlier one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for old in (self.folder / STATE, self.folder / LOG, *self.folder.glob("epoch-*.pt")):
+            old.unlink(missing_ok=True)
+        (self.folder / "tokenizer.json").write_bytes(self.tokenizer.data)
+        text = yaml.safe_dump(_plain(self.recipe), sort_keys=False)
+        (self.folder / RECIPE).write_text(text, "utf-8")
+
     def _resume(self) -> None:
-        path = self.folder / STATE
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(self.folder / STATE, weights_only=True)
         self.epoch, self.update = state["epoch"], state["update"]
+        if self.epoch > self.recipe.epochs:
+            raise TrainingError(
+                f"expected at least the {self.epoch} epochs that are done, got epochs: "
+                f"{self.recipe.epochs}; --force begins anew"
+            )
         self.model.load_state_dict(torch.load(self._epoch_file(self.epoch), weights_only=True))
         self.optimizer.load_state_dict(state["adam"])
+
+
+def _check_same(recipe: TrainRecipe, path: Path) -> None:
+    """A TrainingError where a run would go on with another recipe; epochs and places may differ."""
+    before, now = read_yaml(path), _plain(recipe)
+    free = ("epochs", "device", "data")
+    changed = [k for k in now if k not in free and before.get(k) != now[k]]
+    if changed:
+        raise TrainingError(
+            f"expected the recipe that {path.parent} was begun with, got another "
+            f"{', '.join(changed)}; use another output, or --force to begin anew"
+        )
+
+
+def _plain(recipe: TrainRecipe) -> dict[str, Any]:
+    """A recipe as YAML holds it."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return values
 
 
 def load_train_recipe(path: Path, **overrides: Any) -> TrainRecipe:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from litecompress import cli
-from litecompress.checkpoint import save_checkpoint
+from litecompress.checkpoint import FILES, load_checkpoint, save_checkpoint
 from tests import models
 
 SENTENCE = "a man rides a horse ."
@@ -107,7 +107,13 @@ LONG = "horse " * 2000
             ["prune", "-m", "{model}", "-o", "{out}", "--sparsity", ".5", "-t", "no*"],
             "got none for 'no*'",
         ),
-        (["prune", "-m", "{out}", "-o", "{out}", "--sparsity", ".5"], "no such file"),
+        (["prune", "-m", "{gone}", "-o", "{out}", "--sparsity", ".5"], "no such file"),
+        (["prune", "-m", "{model}", "-o", "{model}", "--sparsity", ".5", "-f"], "apart from"),
+        (["quantize", "-m", "{model}", "-o", "{model}/..", "-f"], "apart from the input"),
+        (["export", "-m", "{model}", "-o", "/", "-t", "onnx", "-f"], "apart from the input"),
+        (["quantize", "-m", "{model}", "-o", "{foreign}/x.litec"], "choose another output"),
+        (["quantize", "-m", "{model}", "-o", "{out}", "--exclude", "*"], "all of them excluded"),
+        (["translate", "-m", "{model}", "caf\udce9"], "expected UTF-8 text"),
         (["quantize", "-m", "{model}", "-o", "{out}", "--num-bits", "9"], "from 1 to 8, got 9"),
         (["quantize", "-m", "{model}", "-o", "{out}", "--method", "x"], "quantize.method"),
         (["quantize", "-m", "{foreign}", "-o", "{out}"], "expected a .litec file"),
@@ -119,6 +125,8 @@ LONG = "horse " * 2000
         (["run", "{out}", "-o", "{out}"], "no such file"),
         (["translate", "-m", "{model}", " "], "sentence 1: expected a sentence"),
         (["translate", "-m", "{model}", "fine", LONG], "sentence 2: expected at most 1024 tokens"),
+        (["evaluate", "-m", "{model}", "--source", "{latin}", "--reference", "{latin}"], "UTF-8"),
+        (["evaluate", "-m", "{model}", "--source", "{empty}", "--reference", "{empty}"], "empty"),
         (["verify", "{model}", "-m", "{model}", "--samples", "{foreign}"], "manifest.json"),
         (["train", "{bad_recipe}", "-o", "{out}"], "got 'stagse'"),
         (["evaluate", "-m", "{model}", "--source", "{out}", "--reference", "{out}"], "text file"),
@@ -132,11 +140,16 @@ def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(
         "truncated": artifact.read_bytes()[:-40],
         "exists": b"mine",
         "bad_recipe": b"model: x\nstagse: []\n",
+        "latin": "Stra\u00dfe\n".encode("latin-1"),
+        "empty": b"",
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     places = {name: tmp_path / name for name in files}
-    given = [a.format(model=model, out=tmp_path / "out", **places) for a in arguments]
+    given = [
+        a.format(model=model, out=tmp_path / "out", gone=tmp_path / "gone", **places)
+        for a in arguments
+    ]
     code, out, err = call(*given)
     assert code == 2
     assert message in err
@@ -144,6 +157,7 @@ def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(
     assert out == ""
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(files)
     assert (tmp_path / "exists").read_bytes() == b"mine"
+    assert {p.name for p in model.iterdir()} == set(FILES)
 
 
 def test_wrong_options_are_exit_code_2(call):
@@ -199,3 +213,42 @@ def test_help_is_quick_and_imports_neither_torch_nor_numpy():
         times.append(time.perf_counter() - started)
         assert done.stdout.splitlines()[-1] == "[]"
     assert min(times) < 0.5
+
+
+def test_force_never_removes_a_folder_of_other_files(call, model, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("years of work")
+    for verb in (["export", "-t", "onnx"], ["quantize"]):
+        code, _, err = call(*verb, "-m", model, "-o", tmp_path / "home", "--force")
+        assert code == 2
+        assert "a folder with other files" in err
+    assert (tmp_path / "home" / "thesis.txt").read_text() == "years of work"
+
+
+def test_weights_that_are_not_finite_or_do_not_fit_are_refused(call, model, tmp_path):
+    checkpoint = load_checkpoint(model)
+    weights = {n: w.copy() for n, w in checkpoint.weights.items()}
+    weights["encoder.0.ffn.fc1.weight"][0, 0] = float("nan")
+    for name, changed in (
+        ("nan", weights),
+        ("missing", {n: w for n, w in weights.items() if n != "encoder.0.ffn.fc1.weight"}),
+    ):
+        (tmp_path / name).mkdir()
+        save_checkpoint(
+            type(checkpoint)(checkpoint.config, changed, checkpoint.tokenizer), tmp_path / name
+        )
+        code, _, err = call("quantize", "-m", tmp_path / name, "-o", tmp_path / "out.litec")
+        assert code == 2
+        assert "encoder.0.ffn.fc1.weight" in err
+        assert not (tmp_path / "out.litec").exists()
+
+
+def test_config_of_wrong_types_is_one_line(call, model, tmp_path):
+    save_checkpoint(load_checkpoint(model), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"embed_dim": "wide", "conv_type": "sideways"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code, _, err = call("translate", "-m", tmp_path, SENTENCE)
+    assert code == 2
+    assert "embed_dim" in err
+    assert "conv_type" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,11 +12,13 @@ from onnx.reference import ReferenceEvaluator
 
 from litecompress.artifact import Artifact
 from litecompress.encoding import Affine, Dense
+from litecompress.errors import InputError
 from litecompress.export.base import plan
 from litecompress.export.conv_branch import decomposition
 from litecompress.export.onnx import OnnxExport
 from litecompress.export.package import read_manifest, write_package
 from litecompress.model.conv import convolve_valid
+from litecompress.runtime.open import open_package
 from litecompress.runtime.ort import OnnxSession
 from litecompress.runtime.search import SearchConfig, beam_search
 from litecompress.runtime.torch_session import TorchSession
@@ -134,6 +138,29 @@ def test_files_say_nothing_of_the_machine(case):
         assert b"/litecompress" not in content
         assert b".py" not in content
     assert read_manifest(case.folder)["roles"]["weights"] == "weights.bin"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "schema_version 99"),
+        ({"files": {}}, "no checksum for"),
+        ({"options": 3}, "damaged content"),
+        ({"target": None}, "damaged content"),
+    ],
+)
+def test_a_manifest_that_vouches_for_nothing_is_refused(case, tmp_path, change, message):
+    manifest = json.loads((case.folder / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(InputError, match=message):
+        read_manifest(tmp_path)
+
+
+def test_what_the_runtime_refuses_is_one_error(tmp_path):
+    for role in ("encoder", "decoder"):
+        (tmp_path / f"{role}.onnx").write_bytes(b"junk")
+    with pytest.raises(InputError, match="its runtime loads"):
+        open_package(tmp_path, "onnx")
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

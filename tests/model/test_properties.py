@@ -10,6 +10,7 @@ from litecompress.errors import CheckpointError
 from litecompress.model.config import ModelConfig
 from litecompress.model.conv import convolve_band, convolve_valid
 from litecompress.model.lite_transformer import LiteTransformer
+from litecompress.model.shapes import weight_shapes
 from tests import models
 
 
@@ -115,3 +116,11 @@ def test_weights_that_do_not_fit_are_named():
     weights["encoder.0.ffn.fc1.bias"] = weights["encoder.0.ffn.fc1.bias"][:3]
     with pytest.raises(CheckpointError, match=r"encoder\.0\.ffn\.fc1\.bias.*\(32,\), got \(3,\)"):
         LiteTransformer.from_weights(checkpoint.config, weights)
+
+
+@pytest.mark.parametrize("conv_type", ["lightweight", "dynamic"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_shapes_from_the_config_are_those_of_the_network(conv_type, shared):
+    config = models.config(conv_type, share_embeddings=shared, ffn_dim=48)
+    state = LiteTransformer(config).state_dict()
+    assert weight_shapes(config) == {name: tuple(w.shape) for name, w in state.items()}

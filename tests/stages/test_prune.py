@@ -72,3 +72,13 @@ def test_quantized_weights_cannot_be_pruned():
     quantized = apply(Quantize(), models.artifact(embed_dim=64, ffn_dim=64), Context())
     with pytest.raises(StageError, match="prune before quantize"):
         apply(Prune(0.5), quantized, Context())
+
+
+def test_pruning_again_keeps_the_zeros_of_before():
+    once = apply(Prune(0.5), models.artifact(), Context())
+    twice = apply(Prune(0.2), once, Context())
+    assert twice.nbytes(embeddings=True) == once.nbytes(embeddings=True)
+    thrice = apply(Prune(0.75), once, Context())
+    for name, encoding in once.weights.items():
+        if isinstance(encoding, Sparse):
+            assert not (thrice.weights[name].mask & ~encoding.mask).any()

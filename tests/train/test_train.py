@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import load_file
 
 from litecompress.checkpoint import load_checkpoint
-from litecompress.errors import InputError, RecipeError, TrainingError
+from litecompress.errors import CheckpointError, InputError, RecipeError, TrainingError
 from litecompress.model.config import EOS_ID, PAD_ID
 from litecompress.train.config import Architecture, ParallelText, TrainRecipe
 from litecompress.train.data import batches
@@ -98,6 +98,41 @@ def test_text_that_does_not_fit(recipe, tmp_path):
     with pytest.raises(InputError, match="expected a text file"):
         Trainer(gone, tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_left_of_a_run_that_cannot_begin(recipe, tmp_path):
+    narrow = replace(recipe, model=replace(recipe.model, embed_dim=30))
+    with pytest.raises(CheckpointError, match="multiple of 4 heads"):
+        Trainer(narrow, tmp_path / "run", quiet=True)
+    with pytest.raises(InputError, match=r"train\.en: sentence 1: expected at most 2 tokens"):
+        Trainer(replace(recipe, max_length=2), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_its_own_recipe_only(recipe, tmp_path):
+    run = tmp_path / "run"
+    Trainer(replace(recipe, epochs=2), run, quiet=True).run()
+    with pytest.raises(TrainingError, match="got another vocab_size, label_smoothing"):
+        Trainer(replace(recipe, vocab_size=90, label_smoothing=0.2), run, quiet=True)
+    with pytest.raises(TrainingError, match="at least the 2 epochs"):
+        Trainer(replace(recipe, epochs=1), run, quiet=True)
+    Trainer(replace(recipe, epochs=1, vocab_size=90), run, quiet=True, fresh=True).run()
+    assert load_checkpoint(run).config.source_vocab_size == 90
+    assert len((run / "train-log.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"device": "tpu"}, "auto, cpu or cuda, got 'tpu'"),
+        ({"learning_rate": float("nan")}, "learning_rate: nan"),
+        ({"label_smoothing": 2.0}, "label_smoothing: 2.0"),
+        ({"epochs": 0}, "epochs: 0"),
+    ],
+)
+def test_senseless_values_are_refused(recipe, change, message):
+    with pytest.raises(TrainingError, match=message):
+        replace(recipe, **change)
 
 
 def test_a_diverging_loss_stops_the_run(recipe, tmp_path):
