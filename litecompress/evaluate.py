@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from litecompress.artifact_file import load_model
 from litecompress.errors import InputError
 from litecompress.model.lite_transformer import LiteTransformer
 from litecompress.runtime.search import SearchConfig, translate
 from litecompress.runtime.torch_session import TorchSession
 from litecompress.text import read_lines
 from litecompress.tokenizer import Tokenizer, encode_all
-from litecompress.train.data import Batch
+from litecompress.train.data import Batch, read_parallel
 from litecompress.train.loop import token_logits
 
 
@@ -97,3 +99,24 @@ def bleu(
     if resamples > 1:
         low, high = result.score - result._ci, result.score + result._ci
     return Bleu(result.score, low, high, str(metric.get_signature()))
+
+
+def evaluate_model(model: Path, source: Path, reference: Path, beam: int) -> dict[str, Any]:
+    """Token NLL and BLEU, cased and lower-cased, on two files of one sentence a line."""
+    artifact = load_model(model)
+    tokenizer = Tokenizer(artifact.tokenizer)
+    text = read_parallel(source, reference)
+    samples = Samples.of(*text, tokenizer, artifact.config.max_positions)
+    network = TorchSession.of(artifact).model
+    hypotheses = translations(network, samples, tokenizer, SearchConfig(beam=beam))
+    scores = {
+        name: asdict(bleu(hypotheses, samples.references, lowercase=lowercase, resamples=1000))
+        for name, lowercase in (("cased", False), ("lowercased", True))
+    }
+    return {
+        "model": str(model),
+        "sentences": len(hypotheses),
+        "beam": beam,
+        "token_nll": token_nll(network, samples),
+        "bleu": scores,
+    }

@@ -29,7 +29,6 @@ from litecompress.runtime.torch_session import TorchSession
 from litecompress.stages import Context, apply
 from litecompress.text import read_lines
 from litecompress.tokenizer import Tokenizer, encode_all
-from litecompress.train.data import read_parallel
 from litecompress.verify import Parity, Reference, finite, parity
 
 BEAM = SearchConfig(beam=5)
@@ -238,29 +237,6 @@ def verify_package(package: Path, model: Path, samples: Path, count: int) -> dic
     shipped = precision_of(manifest["options"])
     row = parity(reference, session, target, level, shipped, greedy=level == "executed")
     return row.to_dict()
-
-
-def evaluate_model(model: Path, source: Path, reference: Path, beam: int) -> dict[str, Any]:
-    """Token NLL and BLEU, cased and lower-cased, on two files of one sentence a line."""
-    artifact = load_model(model)
-    tokenizer = Tokenizer(artifact.tokenizer)
-    text = read_parallel(source, reference)
-    samples = Samples.of(*text, tokenizer, artifact.config.max_positions)
-    network = TorchSession.of(artifact).model
-    hypotheses = translations(network, samples, tokenizer, SearchConfig(beam=beam))
-    scores = {
-        name: dataclasses.asdict(
-            bleu(hypotheses, samples.references, lowercase=lowercase, resamples=1000)
-        )
-        for name, lowercase in (("cased", False), ("lowercased", True))
-    }
-    return {
-        "model": str(model),
-        "sentences": len(hypotheses),
-        "beam": beam,
-        "token_nll": token_nll(network, samples),
-        "bleu": scores,
-    }
 
 
 def encoding_row(exported: Exported) -> dict[str, Any]:

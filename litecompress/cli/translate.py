@@ -54,7 +54,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Token NLL and BLEU (cased and lower-cased, 95 % interval) on a test set."""
-    from litecompress.pipeline import evaluate_model
+    from litecompress.evaluate import evaluate_model
 
     result = evaluate_model(model, source, reference, beam)
     if as_json:

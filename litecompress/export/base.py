@@ -104,6 +104,16 @@ def plan(artifact: Artifact, storage: Storage, target: str, carries: frozenset[s
     )
 
 
+def check_length(target: str, length: int, artifact: Artifact) -> None:
+    """An ExportError for a bucket without room for a word and </s>, or beyond all positions."""
+    most = artifact.config.max_positions
+    if not 2 <= length <= most:
+        raise ExportError(
+            f"{target}: expected a length from 2 to {most}, got {length}; "
+            "choose the longest sentence that the device will see"
+        )
+
+
 def kind(encoding: Encoding) -> str:
     """`dense`, `affine`, `palette`, or `sparse_` and the kind of its survivors."""
     if isinstance(encoding, Sparse):

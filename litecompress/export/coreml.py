@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from litecompress.artifact import Artifact
 from litecompress.backends import load_backend
 from litecompress.encoding import Dense, Encoding
-from litecompress.errors import ExportError
 from litecompress.export import graphs
-from litecompress.export.base import Exported, Plan, Storage, plan
+from litecompress.export.base import Exported, Plan, Storage, check_length, plan
 from litecompress.export.coreml_weights import CARRIES, PASS, program_name
 from litecompress.silence import silenced
 
@@ -45,11 +44,7 @@ class CoreMLExport:
 
     def __call__(self, artifact: Artifact, folder: Path) -> Exported:
         """Write both packages; `decoded` then also names what did not come out compressed."""
-        if not 1 <= self.length <= artifact.config.max_positions:
-            raise ExportError(
-                f"coreml: expected a length from 1 to {artifact.config.max_positions}, "
-                f"got {self.length}; choose the longest sentence that the device will see"
-            )
+        check_length(self.target, self.length, artifact)
         planned = plan(artifact, self.storage, self.target, CARRIES)
         model = graphs.build(artifact.config, planned.decode())
         layers, length = len(model.decoder), self.length

@@ -16,7 +16,7 @@ from litecompress.backends import load_backend
 from litecompress.encoding import Affine, symmetric_int8
 from litecompress.errors import ExportError
 from litecompress.export import graphs, tflite_file
-from litecompress.export.base import Exported, Plan, Storage, plan
+from litecompress.export.base import Exported, Plan, Storage, check_length, plan
 from litecompress.model.lite_transformer import LiteTransformer
 from litecompress.silence import silenced
 
@@ -48,11 +48,7 @@ class TfliteExport:
 
     def __call__(self, artifact: Artifact, folder: Path) -> Exported:
         """Write the file; `decoded` then also names what the quantizer left in floating point."""
-        if not 1 <= self.length <= artifact.config.max_positions:
-            raise ExportError(
-                f"tflite: expected a length from 1 to {artifact.config.max_positions}, "
-                f"got {self.length}; choose the longest sentence that the device will see"
-            )
+        check_length(self.target, self.length, artifact)
         planned = plan(artifact, self.storage, self.target, CARRIES)
         model = graphs.build(artifact.config, planned.decode())
         with silenced():

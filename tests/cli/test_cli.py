@@ -179,13 +179,20 @@ def test_force_replaces(call, model, tmp_path):
     assert out.read_bytes()[:5] == b"LITEC"
 
 
-def test_a_missing_extra_is_exit_code_3(call, model, tmp_path, monkeypatch):
-    for name in [m for m in sys.modules if m.startswith("litecompress.export.coreml")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "coremltools", None)
-    code, _, err = call("export", "-m", model, "-o", tmp_path / "out", "-t", "coreml")
+@pytest.mark.parametrize(
+    ("target", "module", "extra"),
+    [
+        ("coreml", "coremltools", "coreml"),
+        ("onnx", "onnxruntime", "onnx"),
+        ("tflite", "litert_torch", "litert"),
+    ],
+)
+def test_a_missing_extra_is_exit_code_3(call, model, tmp_path, monkeypatch, target, module, extra):
+    monkeypatch.delitem(sys.modules, f"litecompress.export.{target}", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    code, _, err = call("export", "-m", model, "-o", tmp_path / "out", "-t", target)
     assert code == 3
-    assert "pip install 'litecompress[coreml]'" in err
+    assert f"pip install 'litecompress[{extra}]'" in err
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
