@@ -120,6 +120,7 @@ def test_latencies_say_where_they_come_from(done):
         if row["provenance"] == "measured":
             assert (row["profile"], row["target"] != "coreml") == ("host", True)
             assert 0 < row["p50_ms"] <= row["p90_ms"]
+            assert row["valid"] == (row["wall_over_cpu"] <= 1.2)
         else:
             assert (row["provenance"], row["tier"], row["p50_ms"]) == ("predicted", 0, None)
             assert row["band_ms"][0] < row["band_ms"][1]

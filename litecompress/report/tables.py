@@ -104,6 +104,7 @@ def _latency(latency: Sequence[Mapping[str, Any]]) -> Table:
         if row["provenance"] == "measured":
             figure = f"p50 {row['p50_ms']:.2f}, p90 {row['p90_ms']:.2f}"
             how = f"measured, {row['runtime']}, n={row['n']}"
+            how += "" if row["valid"] else ", INVALID: the core was shared"
         else:
             low, high = row["band_ms"]
             figure = f"between {low:.1f} and {high:.1f}; rank {row['rank']} of {row['of']}"
