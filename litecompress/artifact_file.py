@@ -23,7 +23,7 @@ from litecompress.checkpoint import load_checkpoint
 from litecompress.encoding import Affine, Array, Dense, Encoding, Palette, Sparse
 from litecompress.errors import ArtifactError, CheckpointError, LiteCompressError
 from litecompress.model.config import ModelConfig
-from litecompress.model.shapes import weight_shapes
+from litecompress.model.shapes import check_shapes
 from litecompress.tokenizer import Tokenizer
 
 MAGIC = b"LITEC\x00\x00\x01"
@@ -75,14 +75,10 @@ def load_model(path: Path) -> Artifact:
 
 def _check(artifact: Artifact, path: Path) -> None:
     """A CheckpointError where weights or tokenizer do not fit the config."""
-    expected = weight_shapes(artifact.config)
-    got = {name: w.shape for name, w in artifact.weights.items()}
-    wrong = sorted(n for n in expected.keys() | got.keys() if expected.get(n) != got.get(n))
-    if wrong:
-        raise CheckpointError(
-            f"{path}: {len(wrong)} weights do not fit the config, such as {wrong[0]}: expected "
-            f"{expected.get(wrong[0], 'none')}, got {got.get(wrong[0], 'none')}"
-        )
+    try:
+        check_shapes(artifact.config, {name: w.shape for name, w in artifact.weights.items()})
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     vocabulary = Tokenizer(artifact.tokenizer).vocab_size
     if vocabulary > artifact.config.source_vocab_size:
         raise CheckpointError(

@@ -27,7 +27,7 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Prune, quantize, export and check a model; exit code 1 when the gate fails."""
-    from litecompress.output import refuse_existing, replacing
+    from litecompress.output import replacing
     from litecompress.recipe import dump_recipe, load_recipe, recipe_values
 
     job = load_recipe(recipe)
@@ -36,7 +36,6 @@ def run(
         typer.echo(plain, nl=False)
         return
     inputs = [recipe, Path(job.model), Path(job.checks.samples)]
-    refuse_existing(output, force=force, inputs=inputs)
     from litecompress import pipeline
     from litecompress.report.terminal import console, show
 

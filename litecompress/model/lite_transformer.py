@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from litecompress.errors import CheckpointError
 from litecompress.model.config import PAD_ID, ModelConfig
 from litecompress.model.layers import MASKED, DecoderLayer, EncoderLayer, LayerState, sinusoids
+from litecompress.model.shapes import check_shapes
 
 
 class LiteTransformer(nn.Module):
@@ -47,15 +47,8 @@ class LiteTransformer(nn.Module):
         cls, config: ModelConfig, weights: Mapping[str, NDArray[np.float32]]
     ) -> LiteTransformer:
         """The network in evaluation mode; weights that do not fit are a CheckpointError."""
+        check_shapes(config, {name: w.shape for name, w in weights.items()})
         model = cls(config)
-        expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
-        got = {name: w.shape for name, w in weights.items()}
-        if expected != got:
-            wrong = sorted(n for n in expected.keys() | got.keys() if expected.get(n) != got.get(n))
-            raise CheckpointError(
-                f"weights: {len(wrong)} do not fit the config, such as {wrong[0]}: "
-                f"expected {expected.get(wrong[0])}, got {got.get(wrong[0])}"
-            )
         model.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
         return model.eval()
 

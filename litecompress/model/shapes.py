@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from litecompress.errors import CheckpointError
 from litecompress.model.config import ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
@@ -29,6 +32,17 @@ def weight_shapes(config: ModelConfig) -> Shapes:
                 layer |= _attention("cross_attention", d) | _norm("cross_norm", d)
             shapes |= {f"{stack}.{i}.{name}": shape for name, shape in layer.items()}
     return shapes
+
+
+def check_shapes(config: ModelConfig, got: Mapping[str, tuple[int, ...]]) -> None:
+    """A CheckpointError where weights of these names and shapes are not those of the config."""
+    expected = weight_shapes(config)
+    wrong = sorted(n for n in expected.keys() | got.keys() if expected.get(n) != got.get(n))
+    if wrong:
+        raise CheckpointError(
+            f"{len(wrong)} weights do not fit the config, such as {wrong[0]}: expected "
+            f"{expected.get(wrong[0], 'none')}, got {got.get(wrong[0], 'none')}"
+        )
 
 
 def _layer(config: ModelConfig, kernel: int) -> Shapes:
