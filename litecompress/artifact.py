@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litecompress.checkpoint import Checkpoint
+from litecompress.cost import component
 from litecompress.encoding import Dense, Encoding, float32_bytes
 from litecompress.errors import ArtifactError, CheckpointError
 from litecompress.model.config import ModelConfig
-
-EMBEDDINGS = ("embedding.weight", "source_embedding.weight", "target_embedding.weight")
+from litecompress.tokenizer import Tokenizers
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Artifact:
     weights: Mapping[str, Encoding]
     tokenizer: bytes
     history: tuple[Step, ...] = ()
+    target_tokenizer: bytes | None = None  # where it is another
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", MappingProxyType(dict(self.weights)))
@@ -43,7 +44,12 @@ class Artifact:
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Artifact:
         """The uncompressed state of a trained model."""
         weights = {name: _dense(name, w) for name, w in checkpoint.weights.items()}
-        return cls(checkpoint.config, weights, checkpoint.tokenizer)
+        target = checkpoint.target_tokenizer
+        return cls(checkpoint.config, weights, checkpoint.tokenizer, target_tokenizer=target)
+
+    def tokenizers(self) -> Tokenizers:
+        """The tokenizers of source and target."""
+        return Tokenizers.of(self.tokenizer, self.target_tokenizer)
 
     def decode(self) -> dict[str, NDArray[np.float32]]:
         """Every weight in float32."""
@@ -58,13 +64,16 @@ class Artifact:
 
         The look-up tables are left out then, a tied output table with them; an untied one is in.
         """
-        return sum(w.nbytes for n, w in self.weights.items() if embeddings or n not in EMBEDDINGS)
+        return sum(w.nbytes for w in self._scope(embeddings))
 
     def float32_bytes(self, *, embeddings: bool) -> int:
         """Bytes of the same weights in float32, in the same scopes."""
-        return sum(
-            float32_bytes(w) for n, w in self.weights.items() if embeddings or n not in EMBEDDINGS
-        )
+        return sum(float32_bytes(w) for w in self._scope(embeddings))
+
+    def _scope(self, embeddings: bool) -> list[Encoding]:
+        """All encodings, or those that are no look-up table's."""
+        named = self.weights.items()
+        return [w for name, w in named if embeddings or component(name) != "embedding"]
 
 
 def _dense(name: str, weight: NDArray[np.float32]) -> Dense:

@@ -24,12 +24,12 @@ from litecompress.encoding import Affine, Array, Dense, Encoding, Palette, Spars
 from litecompress.errors import ArtifactError, CheckpointError, LiteCompressError
 from litecompress.model.config import ModelConfig
 from litecompress.model.shapes import check_shapes
-from litecompress.tokenizer import Tokenizer
 
 MAGIC = b"LITEC\x00\x00\x01"
 HEADER_LIMIT_BYTES = 16 * 2**20
 STREAM_LIMIT_BYTES = 2**31
 LEVEL = 19
+TARGET = "target_tokenizer"  # in the header only where the target has its own
 _PREFIX = struct.Struct("<II")  # bytes and checksum of the header
 _DTYPES = {"u1", "i1", "f2", "f4"}
 Spec = dict[str, Any]
@@ -79,23 +79,28 @@ def _check(artifact: Artifact, path: Path) -> None:
         check_shapes(artifact.config, {name: w.shape for name, w in artifact.weights.items()})
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    vocabulary = Tokenizer(artifact.tokenizer).vocab_size
-    if vocabulary > artifact.config.source_vocab_size:
-        raise CheckpointError(
-            f"{path}: expected a tokenizer of at most {artifact.config.source_vocab_size} ids, "
-            f"got {vocabulary}"
-        )
+    tokenizers = artifact.tokenizers()
+    for tokenizer, rows in (
+        (tokenizers.source, artifact.config.source_vocab_size),
+        (tokenizers.target, artifact.config.target_vocab_size),
+    ):
+        if tokenizer.vocab_size > rows:
+            raise CheckpointError(
+                f"{path}: expected a tokenizer of at most {rows} ids, got {tokenizer.vocab_size}"
+            )
 
 
 def dump_artifact(artifact: Artifact) -> bytes:
     """The content of the file."""
     body = _Body()
-    header = {
+    header: Spec = {
         "config": artifact.config.to_dict(),
         "tokenizer": body.add(np.frombuffer(artifact.tokenizer, np.uint8)),
         "history": [asdict(step) for step in artifact.history],
-        "weights": {n: _dump_encoding(w, body) for n, w in sorted(artifact.weights.items())},
     }
+    if artifact.target_tokenizer is not None:
+        header[TARGET] = body.add(np.frombuffer(artifact.target_tokenizer, np.uint8))
+    header["weights"] = {n: _dump_encoding(w, body) for n, w in sorted(artifact.weights.items())}
     text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
     packed = zstandard.ZstdCompressor(LEVEL).compress(text)
     prefix = MAGIC + _PREFIX.pack(len(packed), zlib.crc32(packed))
@@ -112,11 +117,12 @@ def parse_artifact(data: bytes) -> Artifact:
     header, start = _header(data)
     streams = _Streams(memoryview(data)[start:])
     tokenizer = streams.read(header["tokenizer"], None).tobytes()
+    target = streams.read(header[TARGET], None).tobytes() if TARGET in header else None
     weights = {n: _parse_encoding(spec, streams) for n, spec in header["weights"].items()}
     if streams.position != len(streams.data):
         raise ArtifactError(f"got {len(streams.data) - streams.position} bytes after the end")
     history = tuple(Step(s["stage"], s["options"], s["summary"]) for s in header["history"])
-    return Artifact(ModelConfig.from_dict(header["config"]), weights, tokenizer, history)
+    return Artifact(ModelConfig.from_dict(header["config"]), weights, tokenizer, history, target)
 
 
 def _header(data: bytes) -> tuple[Any, int]:

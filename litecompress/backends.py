@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "litecompress.exporters"
 EXTRAS = {  # module -> what installs it, and the extra that holds that
     "torch": ("torch", "train"),
+    "accelerate": ("accelerate", "train"),
+    "tensorboard": ("tensorboard", "tensorboard"),
     "onnx": ("onnx", "onnx"),
     "onnx_ir": ("onnx-ir", "onnx"),
     "onnxscript": ("onnxscript", "onnx"),
@@ -27,6 +29,8 @@ EXTRAS = {  # module -> what installs it, and the extra that holds that
     "ai_edge_quantizer": ("ai-edge-quantizer", "litert"),
     "flatbuffers": ("flatbuffers", "litert"),
     "sacrebleu": ("sacrebleu", "eval"),
+    "rouge_score": ("rouge-score", "eval"),
+    "transformers": ("transformers", "hf"),
 }
 
 

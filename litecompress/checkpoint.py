@@ -1,4 +1,7 @@
-"""A checkpoint: a folder with `config.json`, `model.safetensors` and `tokenizer.json`."""
+"""A checkpoint: a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+
+Where the target has a vocabulary of its own there is `target_tokenizer.json` too.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from litecompress.errors import CheckpointError
 from litecompress.model.config import ModelConfig
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
+TARGET_TOKENIZER = "target_tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Checkpoint:
     config: ModelConfig
     weights: Mapping[str, NDArray[np.float32]]
     tokenizer: bytes
+    target_tokenizer: bytes | None = None  # where it is another
 
     @property
     def nbytes(self) -> int:
@@ -51,13 +56,29 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ModelConfig.from_dict(values),
         {name: w.astype(np.float32) for name, w in weights.items()},
         (folder / "tokenizer.json").read_bytes(),
+        read_target_tokenizer(folder),
     )
 
 
+def read_target_tokenizer(folder: Path) -> bytes | None:
+    """The target's own tokenizer in a folder, None where both sides share one."""
+    path = folder / TARGET_TOKENIZER
+    return path.read_bytes() if path.is_file() else None
+
+
+def write_tokenizers(folder: Path, source: bytes, target: bytes | None) -> None:
+    """Write one tokenizer, or two where the target has its own."""
+    (folder / "tokenizer.json").write_bytes(source)
+    if target is None:
+        (folder / TARGET_TOKENIZER).unlink(missing_ok=True)
+    else:
+        (folder / TARGET_TOKENIZER).write_bytes(target)
+
+
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write the three files into a folder that exists."""
+    """Write the files into a folder that exists."""
     text = json.dumps(checkpoint.config.to_dict(), indent=2) + "\n"
     (folder / "config.json").write_text(text, "utf-8")
-    (folder / "tokenizer.json").write_bytes(checkpoint.tokenizer)
+    write_tokenizers(folder, checkpoint.tokenizer, checkpoint.target_tokenizer)
     content = save(dict(checkpoint.weights), metadata={"format": "pt"})
     (folder / "model.safetensors").write_bytes(content)

@@ -1,101 +1,134 @@
-"""Parameters and multiply-accumulates of a model, in closed form.
+"""Parameters and multiply-accumulates (MACs) of any model of the family, component by component.
 
-The paper's convention (arXiv:2004.11886 tab. 1): parameters without the look-up tables, MACs of
-linear layers and of the attention products at full length, without embedding, softmax, convolution
-taps and output projection. It reproduces the paper's figures within 0.4 %.
+Two counts of MACs, both for one sequence whose target is processed whole (teacher forcing):
+
+- the paper's (arXiv:2004.11886, #Mult-Adds, reproduced within 0.5 %): linear layers, the kernel
+  predictor among them, and both attention products at full length, causal or not. Left out are
+  look-up, norms, softmax, convolution taps and output projection. An adaptive input is in, every
+  token as if of the widest band.
+- everything: the convolution taps too (all K of a channel and position, also those that fall
+  outside), the output projection to the whole vocabulary (every band of an adaptive one), and one
+  MAC an element for the scale and shift of norms and for scaling an embedding and adding the
+  position. Biases, residual sums, gates, softmax, ReLU, means and variances multiply nothing that
+  they accumulate: they are in neither.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from math import prod
 
 from litecompress.model.config import ModelConfig
+from litecompress.model.shapes import weight_shapes
 
-
-@dataclass(frozen=True)
-class Parameters:
-    """Parameter counts: the body, the look-up tables, and an untied output table."""
-
-    body: int
-    embedding: int
-    output: int
-
-    @property
-    def nonembed(self) -> int:
-        """The paper's scope: all but the look-up tables; an untied output table is in."""
-        return self.body + self.output
-
-    @property
-    def total(self) -> int:
-        """Everything, tied tables once."""
-        return self.body + self.embedding + self.output
-
-
-def parameters(config: ModelConfig) -> Parameters:
-    """Parameter counts of a Lite Transformer."""
-    d, source, target = config.embed_dim, config.source_vocab_size, config.target_vocab_size
-    encoder = sum(_layer(config, k) for k in config.encoder_kernel_sizes)
-    cross = 4 * (d * d + d) + 2 * d
-    decoder = sum(_layer(config, k) + cross for k in config.decoder_kernel_sizes)
-    if config.share_embeddings:
-        return Parameters(encoder + decoder, source * d, 0)
-    return Parameters(encoder + decoder, (source + target) * d, target * d)
-
-
-def _layer(config: ModelConfig, kernel: int) -> int:
-    """LSRA, feed-forward network and their two layer norms."""
-    d, h, ffn, heads = config.embed_dim, config.branch_dim, config.ffn_dim, config.conv_heads
-    attention = 4 * (h * h + h)
-    wide = 2 * h if config.conv_glu else h
-    predictor = heads * kernel * (h if config.conv_type == "dynamic" else 1)
-    convolution = (h + 1) * wide + (h + 1) * h + predictor
-    return attention + convolution + (d + 1) * ffn + (ffn + 1) * d + 2 * 2 * d
-
-
-def transformer_parameters(
-    embed_dim: int, ffn_dim: int, vocab_size: int, layers: int = 6
-) -> Parameters:
-    """Parameter counts of a post-norm Transformer with one shared table (arXiv:1706.03762)."""
-    d = embed_dim
-    attention, norm = 4 * (d * d + d), 2 * d
-    ffn = (d + 1) * ffn_dim + (ffn_dim + 1) * d
-    layer = attention + ffn + 2 * norm
-    return Parameters(layers * (2 * layer + attention + norm), vocab_size * d, 0)
-
-
-def body_macs(config: ModelConfig, source: int, target: int) -> int:
-    """MACs of translating `source` to `target` tokens, in the paper's convention."""
-    d, h = config.embed_dim, config.branch_dim
-    encoder = sum(
-        _layer_macs(config, k) * source + 2 * h * source**2 for k in config.encoder_kernel_sizes
-    )
-    cross = 2 * d * d * target + 2 * d * d * source + 2 * d * source * target
-    decoder = sum(
-        _layer_macs(config, k) * target + 2 * h * target**2 + cross
-        for k in config.decoder_kernel_sizes
-    )
-    return encoder + decoder
-
-
-def _layer_macs(config: ModelConfig, kernel: int) -> int:
-    """MACs a token of the linear parts of a layer."""
-    d, h = config.embed_dim, config.branch_dim
-    wide = 2 * h * h if config.conv_glu else h * h
-    predictor = config.conv_heads * kernel * h if config.conv_type == "dynamic" else 0
-    return 4 * h * h + wide + h * h + predictor + 2 * d * config.ffn_dim
-
-
-def output_macs(config: ModelConfig, target: int) -> int:
-    """MACs of the output projection, which the paper leaves out."""
-    return config.embed_dim * config.target_vocab_size * target
-
-
-EMBED496_EN_FR = ModelConfig(
-    source_vocab_size=44512,
-    target_vocab_size=44512,
-    embed_dim=496,
-    ffn_dim=496,
-    encoder_kernel_sizes=(3, 7, 15, 31, 31, 31),
-    decoder_kernel_sizes=(3, 7, 15, 31, 31, 31),
-    cross_attention_heads=8,
+COMPONENTS = (
+    "embedding",
+    "attention",
+    "convolution",
+    "cross_attention",
+    "ffn",
+    "norms",
+    "output",
 )
+Counts = dict[str, int]
+"""A number for each of COMPONENTS."""
+
+_OF_LAYER = {"attention": "attention", "conv": "convolution", "ffn": "ffn"}
+
+
+def component(weight_name: str) -> str:
+    """The component that a weight belongs to; a tied table is the embedding's."""
+    if weight_name in ("output.weight", "embedding.classes.weight"):
+        return "output"
+    parts = weight_name.split(".")
+    if parts[0] not in ("encoder", "decoder"):
+        return "embedding"
+    if parts[2].endswith("_norm"):
+        return "norms"
+    return _OF_LAYER.get(parts[2], parts[2])
+
+
+def parameters(config: ModelConfig) -> Counts:
+    """How many parameters each component has; tied tables count once."""
+    counts = dict.fromkeys(COMPONENTS, 0)
+    for name, shape in weight_shapes(config).items():
+        counts[component(name)] += prod(shape)
+    return counts
+
+
+def nonembed(counts: Mapping[str, int]) -> int:
+    """The paper's scope of parameters and bytes: all but the embedding.
+
+    A tied output table is out with it, an untied one is in (IWSLT). Of an adaptive embedding the
+    projections are out as well.
+    """
+    return sum(count for name, count in counts.items() if name != "embedding")
+
+
+def paper_macs(config: ModelConfig, source_length: int, target_length: int) -> Counts:
+    """MACs in the paper's convention; a language model has no source, its length is not read."""
+    counts = dict.fromkeys(COMPONENTS, 0)
+    for name, shape in weight_shapes(config).items():
+        if _is_linear(name, shape):
+            counts[component(name)] += prod(shape) * _length(name, source_length, target_length)
+    for length, kernels in _stacks(config, source_length, target_length):
+        counts["attention"] += sum(2 * config.attention_dim(k) * length**2 for k in kernels)
+    if not config.is_language_model:
+        product = config.embed_dim * source_length * target_length
+        counts["cross_attention"] += 2 * len(config.decoder_kernel_sizes) * product
+    return counts
+
+
+def all_macs(config: ModelConfig, source_length: int, target_length: int) -> Counts:
+    """MACs with everything counted, as said at the top of this module."""
+    counts = paper_macs(config, source_length, target_length)
+    for name, (size, *_) in weight_shapes(config).items():
+        if name.endswith("_norm.weight"):
+            counts["norms"] += size * _length(name, source_length, target_length)
+    for length, kernels in _stacks(config, source_length, target_length):
+        counts["convolution"] += sum(config.conv_dim(k) * k * length for k in kernels)
+        counts["embedding"] += config.embed_dim * length if kernels else 0
+    counts["output"] += _output_macs(config) * target_length
+    return counts
+
+
+def band_macs(config: ModelConfig, source_length: int, target_length: int) -> int:
+    """MACs of all convolutions' taps if each is done as the product with a T x T band matrix."""
+    return sum(
+        config.conv_dim(k) * length**2
+        for length, kernels in _stacks(config, source_length, target_length)
+        for k in kernels
+    )
+
+
+def _stacks(
+    config: ModelConfig, source_length: int, target_length: int
+) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Length and kernel sizes of encoder and decoder."""
+    return (
+        (source_length, config.encoder_kernel_sizes),
+        (target_length, config.decoder_kernel_sizes),
+    )
+
+
+def _is_linear(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether the body multiplies activations by this weight."""
+    if component(name) in ("embedding", "output"):
+        return name == "embedding.bands.0.projection.weight"
+    return len(shape) == 2 and not name.endswith("conv.kernel")
+
+
+def _length(name: str, source_length: int, target_length: int) -> int:
+    """Positions that this weight acts on: the decoder's keys and values are the source's."""
+    of_source = re.match(r"encoder\.|decoder\.\d+\.cross_attention\.(key|value)\.", name)
+    return source_length if of_source else target_length
+
+
+def _output_macs(config: ModelConfig) -> int:
+    """MACs of scoring every word after one position."""
+    if not config.adaptive_cutoffs:
+        return config.embed_dim * config.target_vocab_size
+    (rows, _), *tails = config.adaptive_bands()
+    head = config.embed_dim * (rows + len(tails))
+    return head + sum(width * (config.embed_dim + n) for n, width in tails)

@@ -10,10 +10,12 @@ from typing import Any
 import zstandard
 
 from litecompress.artifact import Artifact
-from litecompress.cost import EMBED496_EN_FR, parameters, transformer_parameters
+from litecompress.cost import nonembed, parameters
 from litecompress.encoding import packed_bytes
+from litecompress.model.presets import preset
 
 DOWNLOAD_LEVEL = 19
+LITE = "wmt14-en-fr-embed496"
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,13 @@ def paper_ledger() -> dict[str, Any]:
     weights are pruned (9.7 of 17.3 MB stay). With everything counted the tables are pruned and
     quantized alike, a bit a weight says which survive, and every tensor has its codebook.
     """
-    transformer = transformer_parameters(512, 2048, EMBED496_EN_FR.source_vocab_size)
-    lite = parameters(EMBED496_EN_FR)
+    transformer = parameters(preset("transformer-wmt14-en-fr-embed512"))
+    lite = parameters(preset(LITE))
+    base_all, lite_all = sum(transformer.values()), sum(lite.values())
     sparsity = 0.44
     rows: list[dict[str, Any]] = []
     for name, paper_mb, bytes_of in (
-        ("transformer_base_fp32", 176.0, lambda _: 4 * transformer.nonembed),
+        ("transformer_base_fp32", 176.0, lambda _: 4 * nonembed(transformer)),
         ("lite_fp32", 69.2, lambda n: 4 * n),
         ("lite_8bit", 17.3, lambda n: n),
         ("lite_8bit_pruned", 9.7, lambda n: round((1 - sparsity) * n)),
@@ -90,8 +93,8 @@ def paper_ledger() -> dict[str, Any]:
             {
                 "model": name,
                 "paper_mb": paper_mb,
-                "paper_scope_bytes": bytes_of(lite.nonembed),
-                "everything_bytes": _everything(name, transformer.total, lite.total, sparsity),
+                "paper_scope_bytes": bytes_of(nonembed(lite)),
+                "everything_bytes": _everything(name, base_all, lite_all, sparsity),
             }
         )
     first, last = rows[0], rows[-1]
@@ -108,7 +111,7 @@ def paper_ledger() -> dict[str, Any]:
 
 def _everything(name: str, transformer: int, lite: int, sparsity: float) -> int:
     """Bytes with tables, masks (1 bit a weight) and codebooks (256 halves a matrix) counted."""
-    layers = len(EMBED496_EN_FR.encoder_kernel_sizes)
+    layers = len(preset(LITE).encoder_kernel_sizes)
     matrices = layers * (9 + 13) + 1  # of an encoder layer, of a decoder layer, and the table
     codebooks = matrices * 256 * 2
     match name:

@@ -10,6 +10,7 @@ from pathlib import Path
 from litecompress.errors import InputError
 
 MARKS = ("manifest.json", "report.json")  # a folder with one of them is an output of ours
+CHECKPOINT = {"config.json", "model.safetensors", "tokenizer.json", "target_tokenizer.json"}
 
 
 def refuse_existing(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> None:
@@ -26,11 +27,17 @@ def refuse_existing(path: Path, *, force: bool, inputs: Sequence[Path] = ()) -> 
         return
     if not force:
         raise InputError(f"expected no {path} yet, got an existing one; use --force to replace it")
-    if path.is_dir() and not any((path / mark).is_file() for mark in MARKS):
+    if path.is_dir() and not _is_ours(path):
         raise InputError(
             f"expected {path} to be an earlier output ({' or '.join(MARKS)} in it), got a folder "
             "with other files; choose another place or remove it yourself"
         )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder has a mark of ours, or holds a checkpoint and nothing else."""
+    names = {path.name for path in folder.iterdir()}
+    return not names.isdisjoint(MARKS) or names <= CHECKPOINT
 
 
 @contextmanager

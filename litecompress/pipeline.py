@@ -13,9 +13,17 @@ from litecompress.artifact import Artifact
 from litecompress.artifact_file import load_model, save_artifact
 from litecompress.bench.host import measure
 from litecompress.errors import InputError
-from litecompress.evaluate import Samples, bleu, read_samples, token_nll, translations
+from litecompress.evaluate.corpus import Samples, read_samples
+from litecompress.evaluate.likelihood import token_nll
+from litecompress.evaluate.model import translations
+from litecompress.evaluate.text_metrics import bleu
 from litecompress.export.base import Exported, options_of
-from litecompress.export.package import read_manifest, versions, write_package
+from litecompress.export.package import (
+    package_tokenizers,
+    read_manifest,
+    versions,
+    write_package,
+)
 from litecompress.gate import judge, passed
 from litecompress.hardware.predict import Workload, predict
 from litecompress.hardware.profiles import find_profile
@@ -28,7 +36,7 @@ from litecompress.runtime.session import Session
 from litecompress.runtime.torch_session import TorchSession
 from litecompress.stages import Context, apply
 from litecompress.text import read_lines
-from litecompress.tokenizer import Tokenizer, encode_all
+from litecompress.tokenizer import Tokenizer, Tokenizers, encode_all
 from litecompress.verify import Parity, Reference, finite, parity
 
 BEAM = SearchConfig(beam=5)
@@ -49,15 +57,15 @@ def run(recipe: Recipe, output: Path, say: Say) -> Report:
     """Write artifact, packages, resolved recipe and report into a new folder."""
     profiles = [find_profile(name) for name in recipe.checks.profiles]
     trained = load_model(Path(recipe.model))
-    tokenizer = Tokenizer(trained.tokenizer)
-    samples = _samples(recipe, tokenizer, trained)
+    tokenizers = trained.tokenizers()
+    samples = _samples(recipe, tokenizers, trained)
     output.mkdir(parents=True)
     artifact = compress(trained, recipe, say)
     save_artifact(artifact, output / "artifact.litec")
     exported = _export(recipe, artifact, output / "packages", say)
     say("quality")
     models = {"baseline": TorchSession.of(trained), "compressed": TorchSession.of(artifact)}
-    quality = _quality(models, samples, tokenizer)
+    quality = _quality(models, samples, tokenizers.target)
     sources = spread(samples.source_ids, recipe.checks.sentences, _shortest_bucket(recipe))
     rows = _parity(recipe, artifact, models["compressed"], sources, output / "packages", say)
     sheet = _sizes(recipe, trained, artifact, output)
@@ -86,9 +94,9 @@ def run(recipe: Recipe, output: Path, say: Say) -> Report:
     return report
 
 
-def _samples(recipe: Recipe, tokenizer: Tokenizer, trained: Artifact) -> Samples:
-    sources, references = read_samples(Path(recipe.checks.samples))
-    return Samples.of(sources, references, tokenizer, trained.config.max_positions)
+def _samples(recipe: Recipe, tokenizers: Tokenizers, trained: Artifact) -> Samples:
+    text, limit = read_samples(Path(recipe.checks.samples)), trained.config.max_positions
+    return Samples.of(*text, tokenizers.source, limit, tokenizers.target)
 
 
 def _export(recipe: Recipe, artifact: Artifact, packages: Path, say: Say) -> list[Exported]:
@@ -174,8 +182,8 @@ def precision_of(options: Mapping[str, Any]) -> str:
 
 
 def _sizes(recipe: Recipe, trained: Artifact, artifact: Artifact, output: Path) -> dict[str, Size]:
-    config = json.dumps(trained.config.to_dict())
-    checkpoint_bytes = trained.float32_bytes(embeddings=True) + len(trained.tokenizer) + len(config)
+    texts = json.dumps(trained.config.to_dict()), trained.tokenizer, trained.target_tokenizer or b""
+    checkpoint_bytes = trained.float32_bytes(embeddings=True) + sum(map(len, texts))
     packages = {e.target: output / "packages" / e.target for e in recipe.exports}
     artifact_bytes = (output / "artifact.litec").stat().st_size
     return size_sheet(trained, artifact, checkpoint_bytes, artifact_bytes, packages)
@@ -224,13 +232,14 @@ def verify_package(package: Path, model: Path, samples: Path, count: int) -> dic
     target = manifest["target"]
     session = open_package(package, target)
     artifact = load_model(model)
-    if (package / "tokenizer.json").read_bytes() != artifact.tokenizer:
+    tokenizers = package_tokenizers(package, manifest)
+    if tokenizers != (artifact.tokenizer, artifact.target_tokenizer):
         raise InputError(
             f"expected the model that {package} was made from, got {model} with another tokenizer"
         )
     lines = [line.split("\t")[0] for line in read_lines(samples)]
     limit = artifact.config.max_positions
-    ids = encode_all(Tokenizer(artifact.tokenizer), lines, limit, str(samples))
+    ids = encode_all(artifact.tokenizers().source, lines, limit, str(samples))
     limit = min(session.max_source, session.max_target, LONGEST)
     reference = Reference.of(TorchSession.of(artifact), spread(ids, count, limit), limit)
     level = LEVELS[target]

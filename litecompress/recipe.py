@@ -162,8 +162,9 @@ def _strict(cls: type[T]) -> type[T]:
     if "__pydantic_config__" not in vars(cls):
         cls.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
         for hint in typing.get_type_hints(cls).values():
-            if dataclasses.is_dataclass(hint):
-                _strict(typing.cast(type, hint))
+            for inner in (hint, *typing.get_args(hint)):
+                if dataclasses.is_dataclass(inner):
+                    _strict(typing.cast(type, inner))
     return cls
 
 

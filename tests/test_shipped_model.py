@@ -7,7 +7,10 @@ import json
 import pytest
 
 from litecompress.artifact_file import dump_artifact, load_model
-from litecompress.evaluate import Samples, bleu, read_samples, token_nll, translations
+from litecompress.evaluate.corpus import Samples, read_samples
+from litecompress.evaluate.likelihood import token_nll
+from litecompress.evaluate.model import translations
+from litecompress.evaluate.text_metrics import bleu
 from litecompress.pipeline import compress
 from litecompress.recipe import load_recipe
 from litecompress.runtime.search import SearchConfig

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from litecompress import __version__
-from litecompress.cli import compress, export, run, train, translate
+from litecompress.cli import compress, evaluate, export, import_, inspect, run, train, translate
 
 app = typer.Typer(
     name="litecompress",
@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (run, compress, export, translate, train):
+for module in (run, compress, export, inspect, translate, evaluate, train, import_):
     module.register(app)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from litecompress.cli.options import Force, Output, Quiet, is_terminal
+from litecompress.cli.options import Force, Output, Quiet
 
 
 def register(app: typer.Typer) -> None:
@@ -19,18 +19,29 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="See recipes/train-multi30k-en-de.yaml.")],
     output: Output,
     data: Annotated[Path | None, typer.Option(help="Folder of the text files.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)] = None,
+    updates: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda, instead of auto.")] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves to OUTPUT/tensorboard.")
+    ] = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; on the same output again it goes on after the last epoch, --force anew."""
+    """Train a model; started again on its output it goes on where it was, --force begins anew."""
     from litecompress.output import refuse_existing
-    from litecompress.train.loop import STATE, Trainer, load_train_recipe
+    from litecompress.train.loop import Trainer
+    from litecompress.train.recipe import load_train_recipe
+    from litecompress.train.scoring import validation_score
+    from litecompress.train.state import RunFolder
 
-    job = load_train_recipe(recipe, data=data, epochs=epochs, device=device)
-    if not force and not (output / STATE).exists():
+    job = load_train_recipe(recipe, data=data, updates=updates, device=device, seed=seed)
+    folder = RunFolder(output)
+    if not force and not folder.begun and not folder.may_begin:
         refuse_existing(output, force=False)
-    trainer = Trainer(job, output, quiet=quiet or not is_terminal(), fresh=force)
+    score = validation_score(job)
+    trainer = Trainer(job, output, quiet=quiet, fresh=force, tensorboard=tensorboard, score=score)
     checkpoint = trainer.run()
-    typer.echo(f"{output}: {checkpoint.nbytes // 4} parameters, {trainer.epoch} epochs")
+    if trainer.main:
+        done = trainer.progress.update
+        typer.echo(f"{output}: {checkpoint.nbytes // 4} parameters, {done} updates")

@@ -47,12 +47,12 @@ class CoreMLExport:
         check_length(self.target, self.length, artifact)
         planned = plan(artifact, self.storage, self.target, CARRIES)
         model = graphs.build(artifact.config, planned.decode())
-        layers, length = len(model.decoder), self.length
+        config, length = artifact.config, self.length
         encoder = graphs.EncoderGraph(model), graphs.encoder_example(1, length)
         decoder = graphs.DecoderGraph(model), graphs.decoder_example(model, 1, length, length)
         for file, (graph, example), names in (
-            (FILES["encoder"], encoder, graphs.encoder_names(layers)),
-            (FILES["decoder"], decoder, graphs.decoder_names(layers)),
+            (FILES["encoder"], encoder, graphs.encoder_names(config)),
+            (FILES["decoder"], decoder, graphs.decoder_names(config)),
         ):
             with silenced():
                 package = self._convert(graph, example, names, planned.weights)

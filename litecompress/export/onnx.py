@@ -20,6 +20,7 @@ from litecompress.export.base import Exported, Plan, Storage, plan
 from litecompress.export.conv_branch import DOMAIN, OPSET, conv_operator, decomposition
 from litecompress.export.onnx_lowering import Lowering, multiplied_weights
 from litecompress.export.onnx_symbols import translation_table
+from litecompress.model.config import ModelConfig
 from litecompress.silence import silenced
 
 load_backend("onnxruntime")  # torch's exporter asks for it half way and hides that it is missing
@@ -145,24 +146,26 @@ class _WeightsFile:
 
 def _trace(model: nn.Module) -> dict[str, ir.Model]:
     """Both graphs with symbolic weights, batch and lengths dynamic."""
-    layers = len(model.decoder)  # type: ignore[arg-type]
+    config: ModelConfig = model.config  # type: ignore[assignment]
     batch, source, target = (
         Dim(name, min=1, max=4096) for name in ("batch", "source_length", "target_length")
     )
     token = {0: batch}
-    state = ({0: batch, 2: target}, {0: batch, 2: target}, token, *[{0: batch, 2: source}] * 2)
-    decoder_shapes: tuple[Any, ...] = (token, {}, {0: batch, 3: source}, state * layers)
+    cache, cross = {0: batch, 2: target}, {0: batch, 2: source}
+    state = {"key": cache, "value": cache, "conv": token, "cross_key": cross, "cross_value": cross}
+    states = tuple(state[part] for parts in graphs.state_parts(config) for part in parts)
+    decoder_shapes: tuple[Any, ...] = (token, {}, {0: batch, 3: source}, states)
     return {
         "encoder": _export(
             graphs.EncoderGraph(model),  # type: ignore[arg-type]
             graphs.encoder_example(2, 9),
-            graphs.encoder_names(layers),
+            graphs.encoder_names(config),
             ({0: batch, 1: source},),
         ),
         "decoder": _export(
             graphs.DecoderGraph(model),  # type: ignore[arg-type]
             graphs.decoder_example(model, 2, 9, 12),  # type: ignore[arg-type]
-            graphs.decoder_names(layers),
+            graphs.decoder_names(config),
             decoder_shapes,
         ),
     }

@@ -1,15 +1,17 @@
-"""A package: the files of one target, the tokenizer, and a manifest of them all."""
+"""A package: the files of one target, the tokenizers, and a manifest of them all."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from litecompress import __version__
 from litecompress.artifact import Artifact
+from litecompress.checkpoint import TARGET_TOKENIZER, write_tokenizers
 from litecompress.errors import InputError
 from litecompress.export.base import Exported, Exporter, options_of
 
@@ -30,7 +32,7 @@ def write_package(exporter: Exporter, artifact: Artifact, folder: Path) -> Expor
     """Export into a new folder and add what a device needs beside the model's own files."""
     folder.mkdir(parents=True)
     exported = exporter(artifact, folder)
-    (folder / "tokenizer.json").write_bytes(artifact.tokenizer)
+    write_tokenizers(folder, artifact.tokenizer, artifact.target_tokenizer)
     manifest = {
         "schema_version": 1,
         "target": exported.target,
@@ -70,6 +72,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if wrong:
         raise InputError(f"{folder}: files missing or changed: {', '.join(wrong)}; export again")
     return manifest
+
+
+def package_tokenizers(folder: Path, manifest: Mapping[str, Any]) -> tuple[bytes, bytes | None]:
+    """The content of `tokenizer.json`, and the target's own where the manifest names one."""
+    own = TARGET_TOKENIZER in manifest["files"]
+    target = (folder / TARGET_TOKENIZER).read_bytes() if own else None
+    return (folder / "tokenizer.json").read_bytes(), target
 
 
 def _intact(folder: Path, name: str, sha256: str) -> bool:

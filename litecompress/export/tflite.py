@@ -75,19 +75,18 @@ class _Named(nn.Module):
 def _converted(model: LiteTransformer, length: int) -> bytes:
     """Both graphs as a file in float32; their common constants are in it once."""
     _keep_norms_apart(model)
-    layers = len(model.decoder)
     converter = litert_torch.Converter()
     for name, graph, names, example in (
         (
             "encoder",
             graphs.EncoderGraph(model),
-            graphs.encoder_names(layers),
+            graphs.encoder_names(model.config),
             graphs.encoder_example(1, length),
         ),
         (
             "decoder",
             graphs.DecoderGraph(model),
-            graphs.decoder_names(layers),
+            graphs.decoder_names(model.config),
             graphs.decoder_example(model, 1, length, length),
         ),
     ):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litecompress.cost import body_macs, output_macs
+from litecompress.cost import all_macs
 from litecompress.hardware.profiles import Profile
 from litecompress.model.config import ModelConfig
 
@@ -35,7 +35,7 @@ class Workload:
 
 def roofline_ms(work: Workload, profile: Profile) -> float:
     """Arithmetic at its peak plus weight traffic at full bandwidth, in ms; one thread."""
-    macs = body_macs(work.config, work.source, work.length) + output_macs(work.config, work.length)
+    macs = sum(all_macs(work.config, work.source, work.length).values())
     int8_gops = profile.int8_gops or profile.fp32_gflops
     gops = int8_gops if work.int8 else profile.fp32_gflops
     traffic = work.weight_bytes * (work.length + 1)

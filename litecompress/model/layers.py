@@ -1,48 +1,37 @@
-"""The building blocks of a Lite Transformer: attention, the convolution branch, LSRA layers.
+"""The building blocks of the family: attention, the convolution branch, layers of them.
 
-Shapes: B sentences, T or S positions, D = embed_dim, C = D/2 channels a branch, N heads.
+Shapes: B sentences, T or S positions, D = embed_dim, C channels of a branch, N heads.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from litecompress.model.config import PAD_ID, ModelConfig
+from litecompress.model.config import ModelConfig
 from litecompress.model.conv import convolve_band, convolve_valid
+from litecompress.model.dropout import dropout
 
 MASKED = -1e4  # added to a score that must not count: exp gives exactly 0, and float16 holds it
 
 
 class LayerState(NamedTuple):
-    """What one decoder layer carries from step to step.
+    """What one decoder layer carries from step to step; None for what the layer does not have.
 
     `key` and `value` (B, N, T, C/N) are written in place of position t; `conv` (B, K-1, C) holds
     the last convolution inputs; `cross_key` and `cross_value` (B, N', S, D/N') never change.
     """
 
-    key: Tensor
-    value: Tensor
-    conv: Tensor
-    cross_key: Tensor
-    cross_value: Tensor
-
-
-def sinusoids(position: Tensor, dim: int) -> Tensor:
-    """Position embedding [sin(p f) | cos(p f)], f_i = 10000^(-i/(dim/2-1)); zero where p is PAD.
-
-    Positions count from PAD_ID + 1 = 2, as in tensor2tensor; (..) becomes (.., dim).
-    """
-    half = dim // 2
-    rates = torch.exp(torch.arange(half, device=position.device) * -(math.log(1e4) / (half - 1)))
-    angle = position.unsqueeze(-1).float() * rates  # (.., dim/2)
-    table = torch.cat([angle.sin(), angle.cos()], dim=-1)  # (.., dim)
-    return table * (position != PAD_ID).unsqueeze(-1).float()
+    key: Tensor | None
+    value: Tensor | None
+    conv: Tensor | None
+    cross_key: Tensor | None
+    cross_value: Tensor | None
 
 
 class Attention(nn.Module):
@@ -73,7 +62,7 @@ class Attention(nn.Module):
         scores = query @ key.transpose(2, 3)  # (B, N, T, S)
         if bias is not None:
             scores = scores + bias
-        weights = F.dropout(F.softmax(scores, dim=-1), self.dropout, self.training)
+        weights = dropout(F.softmax(scores, dim=-1), self.dropout, self.training)
         return self.out((weights @ value).transpose(1, 2).reshape(B, T, D))  # type: ignore[no-any-return]
 
 
@@ -90,7 +79,7 @@ class ConvBranch(nn.Module):
         self.glu, self.padding = config.conv_glu, config.conv_padding
         self.weight_dropout = config.weight_dropout
         self.valid: Callable[[Tensor, Tensor], Tensor] = convolve_valid  # exporters replace it
-        dim = config.branch_dim
+        dim = config.conv_dim(kernel_size)
         self.linear1 = nn.Linear(dim, 2 * dim if self.glu else dim)
         self.linear2 = nn.Linear(dim, dim)
         _init_linear(self.linear1)
@@ -124,7 +113,7 @@ class ConvBranch(nn.Module):
         y = self.project(x, real)
         if self.valid is convolve_valid:
             taps = F.softmax(self.logits(y), dim=-1)
-            taps = F.dropout(taps, self.weight_dropout, self.training)
+            taps = dropout(taps, self.weight_dropout, self.training)
             return self.linear2(convolve_band(y, taps, self.left))  # type: ignore[no-any-return]
         padded = F.pad(y, (0, 0, self.left, self.kernel_size - 1 - self.left))
         return self.linear2(self.valid(padded, self.logits(y)))  # type: ignore[no-any-return]
@@ -149,74 +138,161 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D)."""
-        return self.fc2(F.dropout(F.relu(self.fc1(x)), self.dropout, self.training))  # type: ignore[no-any-return]
+        return self.fc2(dropout(F.relu(self.fc1(x)), self.dropout, self.training))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):
-    """LSRA, then a feed-forward network, each followed by residual sum and layer norm."""
+    """Mixing of positions, then a feed-forward network, each with a residual sum and layer norm.
+
+    What mixes is attention, convolution, or both on half of the channels each (LSRA), as the
+    config and the kernel size say.
+    """
 
     def __init__(self, config: ModelConfig, kernel_size: int) -> None:
         super().__init__()
-        self.dropout = config.dropout
-        self.attention = Attention(
-            config.branch_dim, config.attention_heads, config.attention_dropout
-        )
-        self.conv = ConvBranch(config, kernel_size, left=kernel_size // 2)
+        self.dropout, self.normalize_before = config.dropout, config.normalize_before
+        attention_dim = config.attention_dim(kernel_size)
+        if attention_dim:
+            self.attention = Attention(
+                attention_dim, config.attention_heads, config.attention_dropout
+            )
+        if kernel_size:
+            self.conv = ConvBranch(config, kernel_size, left=kernel_size // 2)
         self.lsra_norm = nn.LayerNorm(config.embed_dim)
         self.ffn = FeedForward(config)
         self.ffn_norm = nn.LayerNorm(config.embed_dim)
 
+    @property
+    def attends(self) -> bool:
+        """Whether self-attention is there."""
+        return hasattr(self, "attention")
+
+    @property
+    def convolves(self) -> bool:
+        """Whether a convolution is there."""
+        return hasattr(self, "conv")
+
     def forward(self, x: Tensor, bias: Tensor, real: Tensor) -> Tensor:
         """(B, S, D); `bias` (B, 1, 1, S) and `real` (B, S, 1) hide padded positions."""
-        attended, convolved = x.chunk(2, dim=-1)  # (B, S, C) each
-        attended = self.attention(attended, *self.attention.keys_values(attended), bias)
-        x = self.residual(
-            x, torch.cat([attended, self.conv(convolved, real)], dim=-1), self.lsra_norm
-        )
-        return self.residual(x, self.ffn(x), self.ffn_norm)
+        y = self.mix(self.before(x, self.lsra_norm), bias, real)
+        return self.feed_forward(self.after(x, y, self.lsra_norm))
 
-    def residual(self, x: Tensor, update: Tensor, norm: nn.LayerNorm) -> Tensor:
-        """Post-norm residual: LN(x + dropout(update))."""
-        return norm(x + F.dropout(update, self.dropout, self.training))  # type: ignore[no-any-return]
+    def mix(self, x: Tensor, bias: Tensor, real: Tensor | None) -> Tensor:
+        """Attention over and convolution of a whole sequence (B, T, D)."""
+        attended, convolved = self.branches(x)
+        if self.attends:
+            attended = self.attention(attended, *self.attention.keys_values(attended), bias)
+        if self.convolves:
+            convolved = self.conv(convolved, real)
+        return self.joined(attended, convolved)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The feed-forward network with its residual sum and norm."""
+        return self.after(x, self.ffn(self.before(x, self.ffn_norm)), self.ffn_norm)
+
+    def branches(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The channels of attention and those of convolution; all of them where one is alone."""
+        if self.attends and self.convolves:
+            attended, convolved = x.chunk(2, dim=-1)  # (B, T, D/2) each
+            return attended, convolved
+        return x, x
+
+    def joined(self, attended: Tensor, convolved: Tensor) -> Tensor:
+        """What `branches` divided, (B, T, D) again."""
+        if self.attends and self.convolves:
+            return torch.cat([attended, convolved], dim=-1)
+        return attended if self.attends else convolved
+
+    def before(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """The input of a sublayer: normalized here in a pre-norm model."""
+        return norm(x) if self.normalize_before else x
+
+    def after(self, x: Tensor, update: Tensor, norm: nn.LayerNorm) -> Tensor:
+        """The residual sum x + dropout(update): normalized here in a post-norm model."""
+        x = x + dropout(update, self.dropout, self.training)
+        return x if self.normalize_before else norm(x)
 
 
 class DecoderLayer(EncoderLayer):
-    """Causal LSRA, then attention of all channels over the source, then a feed-forward network."""
+    """Causal mixing, attention of all channels over the source, then a feed-forward network.
+
+    A language model's layer has no source to attend over.
+    """
 
     def __init__(self, config: ModelConfig, kernel_size: int) -> None:
         super().__init__(config, kernel_size)
-        self.conv.left = kernel_size - 1
-        self.cross_attention = Attention(
-            config.embed_dim, config.cross_attention_heads, config.attention_dropout
-        )
-        self.cross_norm = nn.LayerNorm(config.embed_dim)
+        if kernel_size:
+            self.conv.left = kernel_size - 1
+        if not config.is_language_model:
+            self.cross_attention = Attention(
+                config.embed_dim, config.cross_attention_heads, config.attention_dropout
+            )
+            self.cross_norm = nn.LayerNorm(config.embed_dim)
 
-    def forward(  # type: ignore[override]
-        self, x: Tensor, causal: Tensor, memory: Tensor, memory_bias: Tensor
+    def forward(
+        self,
+        x: Tensor,
+        causal: Tensor,
+        memory: Tensor | None = None,
+        memory_bias: Tensor | None = None,
     ) -> Tensor:
         """(B, T, D) with `causal` (T, T); `memory` (B, S, D), `memory_bias` (B, 1, 1, S)."""
-        attended, convolved = x.chunk(2, dim=-1)  # (B, T, C) each
-        attended = self.attention(attended, *self.attention.keys_values(attended), causal)
-        x = self.residual(x, torch.cat([attended, self.conv(convolved)], dim=-1), self.lsra_norm)
-        cross = self.cross_attention(x, *self.cross_attention.keys_values(memory), memory_bias)
-        x = self.residual(x, cross, self.cross_norm)
-        return self.residual(x, self.ffn(x), self.ffn_norm)
+        y = self.mix(self.before(x, self.lsra_norm), causal, None)
+        x = self.after(x, y, self.lsra_norm)
+        if memory is not None:
+            x = self.cross(x, *self.cross_attention.keys_values(memory), memory_bias)
+        return self.feed_forward(x)
+
+    def cross(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        """Attention over the source, with its residual sum and norm."""
+        y = self.cross_attention(self.before(x, self.cross_norm), key, value, bias)
+        return self.after(x, y, self.cross_norm)
 
     def step(
-        self, x: Tensor, now: Tensor, bias: Tensor, memory_bias: Tensor, state: LayerState
+        self, x: Tensor, now: Tensor, bias: Tensor, memory_bias: Tensor | None, state: LayerState
     ) -> tuple[Tensor, LayerState]:
         """One position (B, 1, D): `now` (T, 1) marks it in the caches, `bias` (T,) hides later."""
-        attended, convolved = x.chunk(2, dim=-1)  # (B, 1, C) each
-        key, value = self.attention.keys_values(attended)  # (B, N, 1, C/N)
-        key = torch.where(now, key, state.key)  # (B, N, T, C/N)
-        value = torch.where(now, value, state.value)
-        attended = self.attention(attended, key, value, bias)
-        convolved, conv = self.conv.step(convolved, state.conv)
-        x = self.residual(x, torch.cat([attended, convolved], dim=-1), self.lsra_norm)
-        cross = self.cross_attention(x, state.cross_key, state.cross_value, memory_bias)
-        x = self.residual(x, cross, self.cross_norm)
-        state = LayerState(key, value, conv, state.cross_key, state.cross_value)
-        return self.residual(x, self.ffn(x), self.ffn_norm), state
+        attended, convolved = self.branches(self.before(x, self.lsra_norm))  # (B, 1, C) each
+        if state.key is not None and state.value is not None:
+            key, value = self.attention.keys_values(attended)  # (B, N, 1, C/N)
+            key = torch.where(now, key, state.key)  # (B, N, T, C/N)
+            value = torch.where(now, value, state.value)
+            attended = self.attention(attended, key, value, bias)
+            state = state._replace(key=key, value=value)
+        if state.conv is not None:
+            convolved, conv = self.conv.step(convolved, state.conv)
+            state = state._replace(conv=conv)
+        x = self.after(x, self.joined(attended, convolved), self.lsra_norm)
+        if state.cross_key is not None and state.cross_value is not None:
+            x = self.cross(x, state.cross_key, state.cross_value, memory_bias)
+        return self.feed_forward(x), state
+
+
+def empty_caches(
+    config: ModelConfig, kernel_size: int, batch: int, length: int, like: Tensor
+) -> LayerState:
+    """A layer's state before the first of `length` positions, without a source."""
+    dim, heads = config.attention_dim(kernel_size), config.attention_heads
+    key = value = conv = None
+    if dim:
+        key = like.new_zeros(batch, heads, length, dim // heads)
+        value = like.new_zeros(batch, heads, length, dim // heads)
+    if kernel_size:
+        conv = like.new_zeros(batch, kernel_size - 1, config.conv_dim(kernel_size))
+    return LayerState(key, value, conv, None, None)
+
+
+def slots(states: Sequence[LayerState], step: Tensor) -> tuple[Tensor, Tensor]:
+    """`now` (T, 1), true for the cache's slot of this step, and `bias` (T,), hiding later ones."""
+    keys = [state.key for state in states if state.key is not None]
+    length = keys[0].shape[2] if keys else 1
+    slot = torch.arange(length, device=step.device)  # (T,)
+    return (slot == step).unsqueeze(-1), (slot > step).float() * MASKED
+
+
+def causal_bias(length: int, like: Tensor) -> Tensor:
+    """Scores (T, T) to add so that no position attends over later ones."""
+    return torch.full((length, length), MASKED, device=like.device, dtype=like.dtype).triu(1)
 
 
 def _init_linear(linear: nn.Linear) -> None:

@@ -12,23 +12,15 @@ Shapes = dict[str, tuple[int, ...]]
 
 def weight_shapes(config: ModelConfig) -> Shapes:
     """What a checkpoint of this config holds."""
-    d = config.embed_dim
-    shapes: Shapes
-    if config.share_embeddings:
-        shapes = {"embedding.weight": (config.source_vocab_size, d)}
-    else:
-        shapes = {
-            "source_embedding.weight": (config.source_vocab_size, d),
-            "target_embedding.weight": (config.target_vocab_size, d),
-            "output.weight": (config.target_vocab_size, d),
-        }
+    shapes = _tables(config)
     for stack, kernels in (
         ("encoder", config.encoder_kernel_sizes),
         ("decoder", config.decoder_kernel_sizes),
     ):
         for i, kernel in enumerate(kernels):
             layer = _layer(config, kernel)
-            if stack == "decoder":
+            if stack == "decoder" and not config.is_language_model:
+                d = config.embed_dim
                 layer |= _attention("cross_attention", d) | _norm("cross_norm", d)
             shapes |= {f"{stack}.{i}.{name}": shape for name, shape in layer.items()}
     return shapes
@@ -45,15 +37,36 @@ def check_shapes(config: ModelConfig, got: Mapping[str, tuple[int, ...]]) -> Non
         )
 
 
+def _tables(config: ModelConfig) -> Shapes:
+    """Look-up tables, and what turns features into words."""
+    d = config.embed_dim
+    if config.adaptive_cutoffs:
+        bands = config.adaptive_bands()
+        shapes: Shapes = {"embedding.classes.weight": (len(bands) - 1, d)}
+        for i, (rows, width) in enumerate(bands):
+            shapes[f"embedding.bands.{i}.table.weight"] = (rows, width)
+            shapes[f"embedding.bands.{i}.projection.weight"] = (d, width)
+        return shapes
+    if config.share_embeddings:
+        return {"embedding.weight": (config.target_vocab_size, d)}
+    return {
+        "source_embedding.weight": (config.source_vocab_size, d),
+        "target_embedding.weight": (config.target_vocab_size, d),
+        "output.weight": (config.target_vocab_size, d),
+    }
+
+
 def _layer(config: ModelConfig, kernel: int) -> Shapes:
-    d, h, heads = config.embed_dim, config.branch_dim, config.conv_heads
-    shapes = _attention("attention", h)
-    shapes |= _linear("conv.linear1", h, 2 * h if config.conv_glu else h)
-    shapes |= _linear("conv.linear2", h, h)
-    if config.conv_type == "dynamic":
-        shapes["conv.kernel_predictor.weight"] = (heads * kernel, h)
-    else:
-        shapes["conv.kernel"] = (heads, kernel)
+    """Attention and convolution, as far as the layer has them, and the feed-forward network."""
+    d, attention, h = config.embed_dim, config.attention_dim(kernel), config.conv_dim(kernel)
+    shapes = _attention("attention", attention) if attention else {}
+    if h:
+        shapes |= _linear("conv.linear1", h, 2 * h if config.conv_glu else h)
+        shapes |= _linear("conv.linear2", h, h)
+        if config.conv_type == "dynamic":
+            shapes["conv.kernel_predictor.weight"] = (config.conv_heads * kernel, h)
+        else:
+            shapes["conv.kernel"] = (config.conv_heads, kernel)
     shapes |= _linear("ffn.fc1", d, config.ffn_dim) | _linear("ffn.fc2", config.ffn_dim, d)
     return shapes | _norm("lsra_norm", d) | _norm("ffn_norm", d)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from litecompress.artifact_file import load_model
 from litecompress.backends import named_extras
 from litecompress.errors import InputError, LiteCompressError
-from litecompress.export.package import MANIFEST, read_manifest
+from litecompress.export.package import MANIFEST, package_tokenizers, read_manifest
 from litecompress.runtime.session import Session
-from litecompress.tokenizer import Tokenizer
+from litecompress.tokenizer import Tokenizers
 
 LEVELS = {"onnx": "executed", "tflite": "executed", "coreml": "emulated"}
 
@@ -47,12 +47,13 @@ def _session_class(target: str) -> Callable[[Path], Session]:
     return CoreMLSession
 
 
-def open_model(path: Path) -> tuple[Session, Tokenizer]:
-    """A session and its tokenizer, from a package, an artifact or a checkpoint."""
+def open_model(path: Path) -> tuple[Session, Tokenizers]:
+    """A session and its tokenizers, from a package, an artifact or a checkpoint."""
     if (path / MANIFEST).is_file():
-        target = read_manifest(path)["target"]
-        return open_package(path, target), Tokenizer((path / "tokenizer.json").read_bytes())
+        manifest = read_manifest(path)
+        tokenizers = Tokenizers.of(*package_tokenizers(path, manifest))
+        return open_package(path, manifest["target"]), tokenizers
     from litecompress.runtime.torch_session import TorchSession
 
     artifact = load_model(path)
-    return TorchSession.of(artifact), Tokenizer(artifact.tokenizer)
+    return TorchSession.of(artifact), artifact.tokenizers()

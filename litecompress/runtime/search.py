@@ -7,6 +7,7 @@ score is the sum of log-probabilities over length^length_penalty, </s> counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -146,8 +147,27 @@ def log_softmax(logits: Floats) -> Floats:
 
 
 def _top(values: Floats, count: int) -> tuple[Floats, NDArray[np.intp]]:
-    """The greatest `count` of each row and where they stand, in descending order."""
-    count = min(count, values.shape[1] - 1)
+    """The greatest `count` of each row and where they stand, in descending order.
+
+    They lie in the `count` chunks of a row with the greatest maxima, and in what no chunk holds.
+    """
+    rows, width = values.shape
+    count = min(count, width - 1)
+    size = math.isqrt(width)
+    chunks = width // size
+    if chunks <= count:
+        return _sorted_top(values, count)
+    best = values[:, : chunks * size].reshape(rows, chunks, size).max(axis=2)
+    kept = np.argpartition(best, chunks - count, axis=1)[:, chunks - count :]
+    where = (kept[:, :, None] * size + np.arange(size)).reshape(rows, -1)
+    rest = np.broadcast_to(np.arange(chunks * size, width), (rows, width - chunks * size))
+    where = np.concatenate([where, rest], axis=1)
+    found, at = _sorted_top(np.take_along_axis(values, where, 1), count)
+    return found, np.take_along_axis(where, at, 1)
+
+
+def _sorted_top(values: Floats, count: int) -> tuple[Floats, NDArray[np.intp]]:
+    """The greatest `count` of each row and where they stand, by comparing all."""
     part = np.argpartition(-values, count, axis=1)[:, :count]
     best = np.take_along_axis(values, part, 1)
     order = np.argsort(-best, axis=1, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from litecompress.artifact import Artifact
 from litecompress.model.layers import LayerState
@@ -38,17 +39,15 @@ class TorchSession:
     def start(self, source: Tokens, length: int) -> State:
         memory, bias = self.model.encode(torch.from_numpy(source).to(self.device))
         states = self.model.start(memory, length)
-        named = [s._asdict() for s in states]
-        fixed = {f"{n}_{i}": s[n] for i, s in enumerate(named) for n in _FIXED}
-        caches = {f"{n}_{i}": s[n] for i, s in enumerate(named) for n in _CACHES}
-        return State({"memory_bias": bias, **fixed}, caches)
+        fixed = _present(states, _FIXED)
+        return State({"memory_bias": bias, **fixed}, _present(states, _CACHES))
 
     @torch.inference_mode()
     def step(self, tokens: Tokens, step: int, state: State) -> tuple[Logits, State]:
         layers = [
             LayerState(
-                *(state.caches[f"{n}_{i}"] for n in _CACHES),
-                *(state.fixed[f"{n}_{i}"] for n in _FIXED),
+                *(state.caches.get(f"{n}_{i}") for n in _CACHES),
+                *(state.fixed.get(f"{n}_{i}") for n in _FIXED),
             )
             for i in range(len(self.model.decoder))
         ]
@@ -58,5 +57,11 @@ class TorchSession:
             state.fixed["memory_bias"],
             layers,
         )
-        caches = {f"{n}_{i}": getattr(s, n) for i, s in enumerate(after) for n in _CACHES}
+        caches = _present(after, _CACHES)
         return logits.cpu().numpy().astype(np.float32), State(state.fixed, caches)
+
+
+def _present(states: list[LayerState], parts: tuple[str, ...]) -> dict[str, Tensor]:
+    """Those parts of the layers' states that are there, by name."""
+    named = [(i, n, getattr(state, n)) for i, state in enumerate(states) for n in parts]
+    return {f"{n}_{i}": tensor for i, n, tensor in named if tensor is not None}

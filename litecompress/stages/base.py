@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Protocol
 
@@ -47,7 +47,7 @@ def apply(stage: Stage, artifact: Artifact, context: Context) -> Artifact:
                 f"{before and before.shape}, got {encoding.shape}; this is a bug in the stage"
             )
     weights = {**artifact.weights, **outcome.weights}
-    changed = Artifact(artifact.config, weights, artifact.tokenizer, artifact.history)
+    changed = replace(artifact, weights=weights)
     return changed.with_step(Step(stage.name, _plain(asdict(stage)), dict(outcome.summary)))  # type: ignore[call-overload]
 
 

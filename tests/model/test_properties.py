@@ -87,7 +87,7 @@ def test_a_step_ignores_what_is_behind_it_in_the_cache():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"embed_dim": 30}, "multiple of 4 heads"),
+        ({"embed_dim": 30}, "attention_heads must divide its 15 channels"),
         ({"encoder_kernel_sizes": (3, 4)}, "odd and positive"),
         ({"decoder_kernel_sizes": ()}, "odd and positive"),
         ({"target_vocab_size": 7}, "equal vocabulary sizes"),

@@ -1,0 +1,1 @@
+"""The quality of a model: scores with their uncertainty, and its difference to another model."""

@@ -1,0 +1,46 @@
+"""What training minimises, as one module, so that wrappers for many processes see every weight."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from litecompress.batches import Batch
+from litecompress.model.adaptive import AdaptiveEmbedding
+from litecompress.model.build import network
+from litecompress.model.config import PAD_ID, ModelConfig
+from litecompress.model.language_model import LanguageModel
+from litecompress.train.loss import table_cross_entropy
+
+
+class Objective(nn.Module):
+    """A network and its loss."""
+
+    def __init__(self, config: ModelConfig, label_smoothing: float) -> None:
+        super().__init__()
+        self.network = network(config)
+        self.smoothing = 0.0 if config.adaptive_cutoffs else label_smoothing
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss and the negative log-likelihood in nats, each summed over the real tokens."""
+        real = batch.target != PAD_ID  # (B, T)
+        features = self._features(batch)[real]  # (N, D)
+        target = batch.target[real]  # (N,)
+        if isinstance(self.network, LanguageModel) and isinstance(
+            self.network.embedding, AdaptiveEmbedding
+        ):
+            nll = -self.network.target_log_probs(features, target).float().sum()
+            return nll, nll.detach()
+        return table_cross_entropy(features, self._table(), target, self.smoothing)
+
+    def _features(self, batch: Batch) -> Tensor:
+        """What the output layer sees, (B, T, D)."""
+        if isinstance(self.network, LanguageModel):
+            return self.network.features(batch.previous)
+        assert batch.source is not None
+        return self.network.decode(batch.previous, *self.network.encode(batch.source))
+
+    def _table(self) -> Tensor:
+        """The output table (V, D)."""
+        if isinstance(self.network, LanguageModel) or self.network.config.share_embeddings:
+            return self.network.embedding.weight  # type: ignore[return-value]
+        return self.network.output.weight
