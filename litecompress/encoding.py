@@ -1,7 +1,8 @@
-"""How one weight is stored: dense, on an affine grid, through a palette, or sparse around those.
+"""How one weight is stored: dense, on an affine grid, through a palette, sparse around those, or
+in bands of rows, each stored in one of these ways.
 
 Every encoding is an immutable value that knows its `shape`, its `nbytes` (bit-packed, with masks,
-codebooks and scales counted) and how to `decode()` to float32. `Sparse` is outermost.
+codebooks and scales counted) and how to `decode()` to float32.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """An integer grid, scale * (values - zero_point), per tensor or per channel along `axis`.
+    """An integer grid, scale * (values - zero_point), per tensor, per channel or per group.
 
-    `scale` and `zero_point` hold one entry a channel, or one alone.
+    `scale` and `zero_point` hold one entry alone or one a channel of `axis`; with a `group_size`
+    they are (rows, groups) of a matrix, one for so many neighbours in a row.
     """
 
     values: Array
@@ -81,18 +83,32 @@ class Affine:
     zero_point: Array
     axis: int = 0
     num_bits: int = 8
+    group_size: int = 0
 
     def __post_init__(self) -> None:
+        rank = 2 if self.group_size else 1
         object.__setattr__(self, "values", _frozen(self.values, kinds="iu"))
-        object.__setattr__(self, "scale", _frozen(self.scale, ndim=1, kinds="f"))
-        object.__setattr__(self, "zero_point", _frozen(self.zero_point, ndim=1, kinds="iu"))
+        object.__setattr__(self, "scale", _frozen(self.scale, ndim=rank, kinds="f"))
+        object.__setattr__(self, "zero_point", _frozen(self.zero_point, ndim=rank, kinds="iu"))
         _check_bits(self.num_bits)
-        channels = self.values.shape[self.axis] if self.values.ndim > self.axis else -1
-        if len(self.scale) not in (1, channels) or len(self.zero_point) != len(self.scale):
+        expected = self._scale_shapes()
+        if self.scale.shape not in expected or self.zero_point.shape != self.scale.shape:
+            shapes = " or ".join(map(str, expected))
             raise ArtifactError(
-                f"affine: expected 1 or {channels} scales and zero points, "
-                f"got {len(self.scale)} and {len(self.zero_point)}"
+                f"affine: expected scales and zero points of shape {shapes}, "
+                f"got {self.scale.shape} and {self.zero_point.shape}"
             )
+
+    def _scale_shapes(self) -> list[tuple[int, ...]]:
+        shape = self.values.shape
+        if not self.group_size:
+            return [(1,), *[(shape[self.axis],)] * (0 <= self.axis < len(shape))]
+        if len(shape) != 2 or self.group_size < 0:
+            raise ArtifactError(
+                f"affine: expected groups of 1 or more in the rows of a matrix, got groups of "
+                f"{self.group_size} in shape {shape}"
+            )
+        return [(shape[0], -(-shape[1] // self.group_size))]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -105,11 +121,17 @@ class Affine:
         )
 
     def decode(self) -> NDArray[np.float32]:
+        scale = self._spread(self.scale.astype(np.float32))
+        steps = self.values.astype(np.int32) - self._spread(self.zero_point.astype(np.int32))
+        return (scale * steps).astype(np.float32)
+
+    def _spread(self, parameters: Array) -> Array:
+        """Scales or zero points in a shape that goes with the values."""
+        if self.group_size:
+            return parameters.repeat(self.group_size, axis=1)[:, : self.shape[1]]
         along = [1] * self.values.ndim
         along[self.axis] = -1
-        scale = self.scale.astype(np.float32).reshape(along)
-        steps = self.values.astype(np.int32) - self.zero_point.astype(np.int32).reshape(along)
-        return (scale * steps).astype(np.float32)
+        return parameters.reshape(along)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +191,43 @@ class Sparse:
         return weight
 
 
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """A matrix whose rows are divided into bands, each with an encoding of its own.
+
+    `band` (rows,) says which of the `parts` holds each row; a part holds its rows in order.
+    """
+
+    band: Array
+    parts: tuple[Dense | Affine | Palette | Sparse, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "band", _frozen(self.band, ndim=1, kinds="u"))
+        object.__setattr__(self, "parts", tuple(self.parts))
+        rows = np.bincount(self.band, minlength=len(self.parts)).tolist()
+        shapes = [part.shape for part in self.parts]
+        widths = {shape[1:] for shape in shapes}
+        if [shape[:1] for shape in shapes] != [(n,) for n in rows] or len(widths) != 1:
+            raise ArtifactError(
+                f"bands: expected parts of {rows} rows and one width, got shapes {shapes}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.band), *self.parts[0].shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        bits = max(1, (len(self.parts) - 1).bit_length())
+        return packed_bytes(len(self.band), bits) + sum(part.nbytes for part in self.parts)
+
+    def decode(self) -> NDArray[np.float32]:
+        weight = np.empty(self.shape, np.float32)
+        for i, part in enumerate(self.parts):
+            weight[self.band == i] = part.decode()
+        return weight
+
+
 def _check_bits(num_bits: int) -> None:
     if not 1 <= num_bits <= 8:
         raise ArtifactError(f"encoding: expected num_bits from 1 to 8, got {num_bits}")
@@ -181,6 +240,10 @@ def packed_bytes(count: int, num_bits: int) -> int:
 
 def sparsity(encoding: Encoding) -> float:
     """Fraction of zeros by the mask; 0 where there is none."""
+    if isinstance(encoding, Bands):
+        sizes = [prod(part.shape) for part in encoding.parts]
+        zeros = sum(sparsity(p) * n for p, n in zip(encoding.parts, sizes, strict=True))
+        return zeros / max(1, sum(sizes))
     if not isinstance(encoding, Sparse) or not encoding.mask.size:
         return 0.0
     return 1 - float(np.count_nonzero(encoding.mask)) / prod(encoding.shape)
@@ -193,7 +256,7 @@ def float32_bytes(encoding: Encoding) -> int:
 
 def symmetric_int8(weight: NDArray[np.float32]) -> Affine:
     """Round a matrix to int8 with one scale a row, largest magnitude at 127, zero kept exactly."""
-    peak = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+    peak = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), initial=0)
     tiny = np.finfo(np.float32).tiny * 127  # below it a scale would lose its own precision
     scale = np.where(peak >= tiny, peak / 127, 1).astype(np.float32)
     along = scale.reshape(-1, *[1] * (weight.ndim - 1))

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from litecompress.encoding import Affine, Dense, Palette, Sparse, packed_bytes, symmetric_int8
+from litecompress.encoding import (
+    Affine,
+    Bands,
+    Dense,
+    Palette,
+    Sparse,
+    packed_bytes,
+    sparsity,
+    symmetric_int8,
+)
 from litecompress.errors import ArtifactError
 
 matrices = hnp.arrays(
@@ -57,6 +66,40 @@ def test_affine_per_tensor_and_other_axis():
     np.testing.assert_array_equal(columns.decode(), [[1, 20], [3, 40]])
 
 
+@given(matrices, st.integers(1, 9))
+def test_affine_in_groups_is_affine_on_each_group(weight, size):
+    values = np.rint(weight).astype(np.int8)
+    rng = np.random.default_rng(0)
+    shape = (len(weight), -(-weight.shape[1] // size))
+    scale = rng.random(shape).astype(np.float32)
+    zero = rng.integers(-3, 4, shape).astype(np.int8)
+    grouped = Affine(values, scale, zero, group_size=size).decode()
+    for g in range(shape[1]):
+        part = slice(g * size, (g + 1) * size)
+        rows = Affine(values[:, part], scale[:, g], zero[:, g])
+        np.testing.assert_array_equal(grouped[:, part], rows.decode())
+
+
+@given(matrices, st.integers(0, 2**32 - 1))
+def test_bands_hold_each_row_in_its_own_encoding(weight, seed):
+    band = np.random.default_rng(seed).integers(0, 3, len(weight)).astype(np.uint8)
+    mask = np.abs(weight) > 1
+    inner = mask[band == 2]
+    parts = (
+        Dense(weight[band == 0]),
+        symmetric_int8(weight[band == 1]),
+        Sparse(inner, Dense(weight[band == 2][inner])),
+    )
+    bands = Bands(band, parts)
+    assert bands.shape == weight.shape
+    decoded = bands.decode()
+    for i, part in enumerate(parts):
+        np.testing.assert_array_equal(decoded[band == i], part.decode())
+    assert bands.nbytes == packed_bytes(len(band), 2) + sum(p.nbytes for p in parts)
+    zeros = (~inner).sum() / weight.size
+    assert sparsity(bands) == pytest.approx(zeros)
+
+
 def test_arrays_are_copies_and_read_only():
     values = np.ones(3, np.float32)
     dense = Dense(values)
@@ -77,7 +120,15 @@ def test_arrays_are_copies_and_read_only():
         (lambda: Palette(np.zeros(2, np.uint8), np.zeros(2, "f2"), 10**30), "num_bits from 1 to 8"),
         (
             lambda: Affine(np.ones((2, 2), np.int8), np.ones(3), np.zeros(3, np.int8)),
-            "1 or 2 scales",
+            r"shape \(1,\) or \(2,\), got \(3,\)",
+        ),
+        (
+            lambda: Bands(np.array([0, 1], "u1"), (Dense(np.ones((2, 3), "f4")),) * 2),
+            r"parts of \[1, 1\] rows",
+        ),
+        (
+            lambda: Affine(np.ones(4, np.int8), np.ones((1, 2)), np.zeros((1, 2), int), 0, 4, 2),
+            "in the rows of a matrix",
         ),
     ],
 )

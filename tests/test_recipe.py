@@ -42,7 +42,9 @@ def test_values_become_stages_exporters_and_gate():
 
 patterns = st.lists(st.text("abc*.", min_size=1, max_size=5), min_size=1, max_size=3).map(tuple)
 stages = st.one_of(
-    st.builds(Prune, st.floats(0, 1, exclude_max=True), patterns, patterns),
+    st.builds(
+        Prune, sparsity=st.floats(0, 1, exclude_max=True), targets=patterns, exclude=patterns
+    ),
     st.builds(Quantize, st.just("kmeans"), st.integers(1, 8), patterns, patterns),
 )
 gates = st.builds(

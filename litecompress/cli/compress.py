@@ -20,14 +20,30 @@ def register(app: typer.Typer) -> None:
 def prune(
     model: Model,
     output: Output,
-    sparsity: Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")],
+    sparsity: Annotated[float | None, typer.Option(help="Fraction of zeros, in [0, 1).")] = None,
+    sensitivity: Annotated[
+        float | None, typer.Option(help="Instead: zero below so many standard deviations.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="Instead: N:M, keep the N largest of M neighbours.")
+    ] = None,
+    scope: Annotated[
+        str, typer.Option(help="per_tensor or global.")
+    ] = "per_tensor",
     target: Targets = None,
     exclude: Exclude = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Set the smallest weights of each matrix to zero."""
-    options = {"sparsity": sparsity, "targets": target, "exclude": exclude}
+    options = {
+        "sparsity": sparsity,
+        "sensitivity": sensitivity,
+        "pattern": pattern,
+        "scope": scope,
+        "targets": target,
+        "exclude": exclude,
+    }
     _stage("prune", options, model, output, force, as_json)
 
 

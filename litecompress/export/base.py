@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litecompress.artifact import Artifact
-from litecompress.encoding import Dense, Encoding, Sparse, symmetric_int8
+from litecompress.encoding import Affine, Dense, Encoding, Sparse, symmetric_int8
 from litecompress.errors import ExportError
 
 Storage = Literal["native", "int8", "float32"]
@@ -115,9 +115,11 @@ def check_length(target: str, length: int, artifact: Artifact) -> None:
 
 
 def kind(encoding: Encoding) -> str:
-    """`dense`, `affine`, `palette`, or `sparse_` and the kind of its survivors."""
+    """`dense`, `affine`, `grouped_affine`, `palette`, `bands`, or `sparse_` before one of them."""
     if isinstance(encoding, Sparse):
         return "sparse_" + type(encoding.values).__name__.lower()
+    if isinstance(encoding, Affine) and encoding.group_size:
+        return "grouped_affine"
     return type(encoding).__name__.lower()
 
 

@@ -1,10 +1,12 @@
-"""Magnitude pruning: the smallest weights of each tensor become zeros (arXiv:1506.02626)."""
+"""Magnitude pruning: the smallest weights become zeros (arXiv:1506.02626)."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,60 +16,142 @@ from litecompress.encoding import Dense, Sparse, sparsity
 from litecompress.errors import StageError
 from litecompress.stages.base import Context, Outcome, matching
 
+Mask = NDArray[np.bool_]
+_PATTERN = re.compile(r"([1-9]\d*):([1-9]\d*)")
+
 
 @dataclass(frozen=True)
 class Prune:
-    """Set the fraction `sparsity` of each matched matrix to zero, smallest magnitude first.
+    """Set weights of the matched matrices to zero, smallest magnitude first.
 
-    Vectors are left alone and listed as skipped. Lightweight kernels are softmax scores, of which
-    a zero saves nothing, so the default pattern passes them by.
+    How many, exactly one of these says: `sparsity`, a fraction, of each tensor or over all of them
+    together (`scope: global`); `sensitivity` s, every weight below s standard deviations of its
+    tensor (arXiv:1506.02626 sec. 3); `pattern` N:M, all but the N largest of M neighbours in a
+    row (arXiv:2104.08378). Vectors are left alone and listed as skipped. Lightweight kernels are
+    softmax scores, of which a zero saves nothing, so the default pattern passes them by.
     """
 
     name: ClassVar[str] = "prune"
-    sparsity: float
+    sparsity: float | None = None
+    sensitivity: float | None = None
+    pattern: str | None = None
+    scope: Literal["per_tensor", "global"] = "per_tensor"
     targets: tuple[str, ...] = ("*.weight",)
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sparsity < 1:
+        ways = (self.sparsity, self.sensitivity, self.pattern)
+        if sum(way is not None for way in ways) != 1:
+            raise StageError(
+                "prune: expected one of sparsity, sensitivity and pattern, got "
+                f"{', '.join(map(str, ways))}"
+            )
+        if self.sparsity is not None and not 0 <= self.sparsity < 1:
             raise StageError(f"prune: expected a sparsity in [0, 1), got {self.sparsity}")
+        if self.sensitivity is not None and not 0 <= self.sensitivity < 10:
+            raise StageError(f"prune: expected a sensitivity in [0, 10), got {self.sensitivity}")
+        if self.pattern is not None:
+            kept, group = _kept_of(self.pattern)
+            if kept >= group:
+                raise StageError(f"prune: expected to keep fewer than all, got {self.pattern}")
+        if self.scope == "global" and self.sparsity is None:
+            raise StageError("prune: expected a sparsity with scope global, got none")
 
     def __call__(self, artifact: Artifact, context: Context) -> Outcome:
         left_out = set(matching(self.exclude, artifact))
         names = [n for n in matching(self.targets, artifact) if n not in left_out]
         skipped = {n: "vector" for n in names if len(artifact.weights[n].shape) < 2}
-        pruned = {}
-        for name in (n for n in names if n not in skipped):
-            encoding = artifact.weights[name]
-            if not isinstance(encoding, (Dense, Sparse)) or not _is_dense(encoding):
-                raise StageError(
-                    f"prune: expected {name} in floating point, got a "
-                    f"{type(encoding).__name__.lower()} of quantized values; prune before quantize"
-                )
-            already = round(sparsity(encoding) * prod(encoding.shape))
-            pruned[name] = magnitude_pruned(encoding.decode(), self.sparsity, already)
-        if not pruned:
+        before = {n: _pruned_so_far(n, artifact) for n in names if n not in skipped}
+        if not before:
             raise StageError(
                 f"prune: expected matrices to prune, got none or only vectors for targets "
                 f"{list(self.targets)} without {list(self.exclude)}; widen `targets`"
             )
-        zeros = sum(sparsity(e) * e.mask.size for e in pruned.values())
-        total = sum(e.mask.size for e in pruned.values())
+        weights = {n: encoding.decode() for n, encoding in before.items()}
+        masks = self._masks(weights, {n: mask_of(encoding) for n, encoding in before.items()})
+        pruned = {n: Sparse(mask, Dense(weights[n][mask])) for n, mask in masks.items()}
+        zeros = sum(sparsity(e) * prod(e.shape) for e in pruned.values())
+        total = sum(prod(e.shape) for e in pruned.values())
         return Outcome(
             pruned,
             {"tensors": len(pruned), "sparsity": round(zeros / total, 6), "skipped": skipped},
         )
 
+    def _masks(
+        self, weights: Mapping[str, NDArray[np.float32]], before: Mapping[str, Mask]
+    ) -> dict[str, Mask]:
+        """What survives of every weight; what was zero by a mask before stays zero."""
+        if self.scope == "global" and self.sparsity is not None:
+            return _global_masks(weights, before, self.sparsity)
+        return {name: self._mask(weight, before[name]) for name, weight in weights.items()}
 
-def magnitude_pruned(weight: NDArray[np.float32], sparsity: float, already: int = 0) -> Sparse:
-    """Zero exactly floor(sparsity * size) weights, `already` or more; of equals the later stay."""
-    count = max(int(sparsity * weight.size), already)
-    order = np.argsort(np.abs(weight), axis=None, kind="stable")
+    def _mask(self, weight: NDArray[np.float32], before: Mask) -> Mask:
+        if self.sensitivity is not None:
+            threshold = self.sensitivity * weight[before].std() if before.any() else 0.0
+            return before & (np.abs(weight) >= threshold)
+        if self.pattern is not None:
+            return before & largest_of_neighbours(weight, *_kept_of(self.pattern))
+        assert self.sparsity is not None
+        return magnitude_mask(weight, before, self.sparsity)
+
+
+def magnitude_mask(weight: NDArray[np.float32], before: Mask, sparsity: float) -> Mask:
+    """Zero floor(sparsity * size) weights, or as many as before; of equals the later stay."""
+    magnitude = np.where(before, np.abs(weight), -1.0).reshape(-1)  # zeros before all others
+    count = max(int(sparsity * weight.size), int(weight.size - np.count_nonzero(before)))
     mask = np.ones(weight.size, bool)
-    mask[order[:count]] = False
-    survivors = weight.reshape(-1)[mask]
-    return Sparse(mask.reshape(weight.shape), Dense(survivors))
+    if count:
+        threshold = np.partition(magnitude, count - 1)[count - 1]
+        mask = magnitude > threshold
+        equals = np.flatnonzero(magnitude == threshold)
+        mask[equals[count - np.count_nonzero(magnitude < threshold) :]] = True
+    return mask.reshape(weight.shape)
 
 
-def _is_dense(encoding: Dense | Sparse) -> bool:
-    return isinstance(encoding, Dense) or isinstance(encoding.values, Dense)
+def largest_of_neighbours(weight: NDArray[np.float32], kept: int, group: int) -> Mask:
+    """The `kept` largest of every `group` neighbours along the last axis; a rest keeps as many."""
+    *outer, width = weight.shape
+    padded = np.full((*outer, -(-width // group) * group), -1.0, np.float32)
+    padded[..., :width] = np.abs(weight)
+    groups = padded.reshape(*outer, -1, group)
+    order = np.argsort(-groups, axis=-1, kind="stable")
+    mask = np.zeros(groups.shape, bool)
+    np.put_along_axis(mask, order[..., :kept], True, axis=-1)
+    return mask.reshape(padded.shape)[..., :width]
+
+
+def mask_of(encoding: Dense | Sparse) -> Mask:
+    """Where a weight is not zero by a mask."""
+    return encoding.mask if isinstance(encoding, Sparse) else np.ones(encoding.shape, bool)
+
+
+def _global_masks(
+    weights: Mapping[str, NDArray[np.float32]], before: Mapping[str, Mask], sparsity: float
+) -> dict[str, Mask]:
+    """One threshold for all tensors."""
+    flat = np.concatenate([w.reshape(-1) for w in weights.values()])
+    known = np.concatenate([before[name].reshape(-1) for name in weights])
+    mask = magnitude_mask(flat, known, sparsity)
+    ends = np.cumsum([w.size for w in weights.values()])[:-1]
+    parts = zip(weights.items(), np.split(mask, ends), strict=True)
+    return {name: part.reshape(weight.shape) for (name, weight), part in parts}
+
+
+def _pruned_so_far(name: str, artifact: Artifact) -> Dense | Sparse:
+    """The weight, which must still be in floating point."""
+    encoding = artifact.weights[name]
+    values = encoding.values if isinstance(encoding, Sparse) else encoding
+    if not isinstance(encoding, Dense | Sparse) or not isinstance(values, Dense):
+        raise StageError(
+            f"prune: expected {name} in floating point, got a "
+            f"{type(encoding).__name__.lower()} of quantized values; prune before quantize"
+        )
+    return encoding
+
+
+def _kept_of(pattern: str) -> tuple[int, int]:
+    """N and M of `N:M`."""
+    match = _PATTERN.fullmatch(pattern)
+    if match is None:
+        raise StageError(f"prune: expected a pattern N:M such as 2:4, got {pattern!r}")
+    return int(match[1]), int(match[2])

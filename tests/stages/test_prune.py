@@ -9,26 +9,76 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from litecompress.encoding import Dense, Sparse
+from litecompress.encoding import sparsity as sparsity_of
 from litecompress.errors import StageError
 from litecompress.stages import Context, Prune, Quantize, apply
-from litecompress.stages.prune import magnitude_pruned
+from litecompress.stages.prune import largest_of_neighbours, magnitude_mask
 from tests import models
 
-
-@given(
-    hnp.arrays(
-        np.float32,
-        hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
-        elements=st.floats(-100, 100, width=32),
-    ),
-    st.floats(0, 1, exclude_max=True),
+WEIGHTS = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.floats(-100, 100, width=32),
 )
+
+
+@given(WEIGHTS, st.floats(0, 1, exclude_max=True))
 def test_exact_sparsity_and_the_smallest_go(weight, sparsity):
-    pruned = magnitude_pruned(weight, sparsity)
-    assert np.count_nonzero(~pruned.mask) == int(sparsity * weight.size)
-    gone, kept = np.abs(weight[~pruned.mask]), np.abs(weight[pruned.mask])
+    mask = magnitude_mask(weight, np.ones(weight.shape, bool), sparsity)
+    assert np.count_nonzero(~mask) == int(sparsity * weight.size)
+    gone, kept = np.abs(weight[~mask]), np.abs(weight[mask])
     assert gone.max(initial=0) <= kept.min(initial=np.inf)
-    np.testing.assert_array_equal(pruned.decode()[pruned.mask], weight[pruned.mask])
+    again = magnitude_mask(np.where(mask, weight, 0), mask, sparsity / 2)
+    np.testing.assert_array_equal(again, mask)
+
+
+@given(WEIGHTS, st.integers(1, 4), st.integers(1, 4))
+def test_of_neighbours_the_largest_stay(weight, kept, more):
+    group = kept + more
+    mask = largest_of_neighbours(weight, kept, group)
+    for row, keeps in zip(np.abs(weight), mask, strict=True):
+        for start in range(0, len(row), group):
+            values, stay = row[start : start + group], keeps[start : start + group]
+            assert stay.sum() == min(kept, len(values))
+            assert values[~stay].max(initial=0) <= values[stay].min(initial=np.inf)
+
+
+def test_a_global_threshold_takes_more_of_small_tensors():
+    before = models.artifact()
+    after = apply(Prune(0.5, scope="global"), before, Context())
+    pruned = {n: e for n, e in after.weights.items() if isinstance(e, Sparse)}
+    gone = max(np.abs(before.weights[n].decode()[~e.mask]).max() for n, e in pruned.items())
+    kept = min(np.abs(e.values.decode()).min() for e in pruned.values())
+    assert gone <= kept
+    shares = [sparsity_of(e) for e in pruned.values()]
+    assert max(shares) - min(shares) > 0.05
+    assert after.history[-1].summary["sparsity"] == pytest.approx(0.5, abs=1e-4)
+
+
+def test_sensitivity_is_a_threshold_in_standard_deviations():
+    before = models.artifact()
+    after = apply(Prune(sensitivity=0.6), before, Context())
+    for name, encoding in after.weights.items():
+        weight = before.weights[name].decode()
+        if isinstance(encoding, Sparse):
+            expected = np.abs(weight) >= np.float32(0.6) * weight.std()
+            np.testing.assert_array_equal(encoding.mask, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "one of sparsity, sensitivity and pattern, got None, None, None"),
+        ({"sparsity": 0.5, "pattern": "2:4"}, "one of sparsity"),
+        ({"sensitivity": -1.0}, r"sensitivity in \[0, 10\)"),
+        ({"pattern": "4:2"}, "fewer than all, got 4:2"),
+        ({"pattern": "half"}, "N:M such as 2:4, got 'half'"),
+        ({"sensitivity": 1.0, "scope": "global"}, "a sparsity with scope global"),
+    ],
+)
+def test_contradictory_options(options, message):
+    with pytest.raises(StageError, match=message):
+        Prune(**options)
 
 
 def test_only_matching_matrices_change_and_history_tells():
