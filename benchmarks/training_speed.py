@@ -21,7 +21,7 @@ import torch
 
 from litecompress.batches import Batch, batches
 from litecompress.corpus import ParallelText
-from litecompress.tokenizer import Tokenizer
+from litecompress.tokenizer import Tokenizer, Tokenizers
 from litecompress.train.engine import Engine, make_accelerator
 from litecompress.train.examples import read_examples
 from litecompress.train.objective import Objective
@@ -60,7 +60,7 @@ def main() -> None:
     job = recipe(str(options.data))
     text = job.data.read("train")
     tokenizer = Tokenizer.learn((line for side in text for line in side), job.vocab_size)
-    examples = read_examples(job, "train", tokenizer).plain()
+    examples = read_examples(job, "train", Tokenizers(tokenizer, tokenizer)).plain()
     order = batches(examples, job.max_tokens, np.random.default_rng(1))
     groups = [[Batch.of([examples[i] for i in batch])] for batch in order[: options.updates]]
     objective = Objective(job.model_config(tokenizer.vocab_size), job.label_smoothing)

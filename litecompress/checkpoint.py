@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
 from litecompress.errors import CheckpointError
 from litecompress.model.config import ModelConfig
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 TARGET_TOKENIZER = "target_tokenizer.json"
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,30 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         )
     try:
         values = json.loads((folder / "config.json").read_text("utf-8"))
-        weights = load_file(folder / "model.safetensors")
+        weights = _read_weights(folder / "model.safetensors")
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"{folder}: cannot be read as a checkpoint: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{folder}/config.json: expected an object, got {type(values)}")
     return Checkpoint(
         ModelConfig.from_dict(values),
-        {name: w.astype(np.float32) for name, w in weights.items()},
+        weights,
         (folder / "tokenizer.json").read_bytes(),
         read_target_tokenizer(folder),
     )
+
+
+def _read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Tensors of a safetensors file in float32, whatever precision they are stored in."""
+    found = {}
+    for name, tensor in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+        if tensor["dtype"] not in _DTYPES:
+            raise CheckpointError(f"{path}: expected floats as {name}, got {tensor['dtype']}")
+        values = np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]])
+        if tensor["dtype"] == "BF16":  # the upper half of a float32, which NumPy lacks
+            values = (values.astype("<u4") << 16).view("<f4")
+        found[name] = values.reshape(tensor["shape"]).astype(np.float32)
+    return found
 
 
 def read_target_tokenizer(folder: Path) -> bytes | None:

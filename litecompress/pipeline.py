@@ -49,7 +49,7 @@ def compress(trained: Artifact, recipe: Recipe, say: Say) -> Artifact:
     artifact = trained
     for stage in recipe.stages:
         say(stage.name)
-        artifact = apply(stage, artifact, Context(recipe.seed))
+        artifact = apply(stage, artifact, Context(recipe.seed, trained))
     return artifact
 
 

@@ -68,8 +68,8 @@ def _stage(
     from litecompress.artifact_file import load_model, save_artifact
     from litecompress.errors import InputError
     from litecompress.output import make_parent, refuse_existing
-    from litecompress.recipe import build
     from litecompress.stages import STAGES, Context, apply
+    from litecompress.strict import build
 
     refuse_existing(output, force=force, inputs=[model])
     if output.is_dir():

@@ -41,7 +41,7 @@ def export(
     from litecompress.export.package import write_package
     from litecompress.output import refuse_existing, replacing
     from litecompress.pipeline import encoding_row
-    from litecompress.recipe import build
+    from litecompress.strict import build
 
     refuse_existing(output, force=force, inputs=[model])
     artifact = load_model(model)

@@ -29,6 +29,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model; started again on its output it goes on where it was, --force begins anew."""
+    from litecompress.checkpoint import save_checkpoint
     from litecompress.output import refuse_existing
     from litecompress.train.loop import Trainer
     from litecompress.train.recipe import load_train_recipe
@@ -43,5 +44,6 @@ def train(
     trainer = Trainer(job, output, quiet=quiet, fresh=force, tensorboard=tensorboard, score=score)
     checkpoint = trainer.run()
     if trainer.main:
+        save_checkpoint(checkpoint, output)
         done = trainer.progress.update
         typer.echo(f"{output}: {checkpoint.nbytes // 4} parameters, {done} updates")

@@ -11,12 +11,30 @@ from litecompress.errors import CheckpointError
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 MODEL_TYPE = "lite_transformer"
-HUGGING_FACE_KEYS = frozenset(  # what transformers adds to `config.json`; none shapes the network
-    "architectures attn_implementation auto_map bos_token_id chunk_size_feed_forward "
-    "decoder_start_token_id dtype eos_token_id id2label is_encoder_decoder label2id _name_or_path "
-    "output_attentions output_hidden_states pad_token_id problem_type return_dict "
-    "tie_word_embeddings tokenizer_class torch_dtype transformers_version use_cache".split()
-)
+HUGGING_FACE_KEYS = {  # what transformers adds to `config.json`; none shapes the network
+    "architectures",
+    "attn_implementation",
+    "auto_map",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "decoder_start_token_id",
+    "dtype",
+    "eos_token_id",
+    "id2label",
+    "is_encoder_decoder",
+    "label2id",
+    "_name_or_path",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    "problem_type",
+    "return_dict",
+    "tie_word_embeddings",
+    "tokenizer_class",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+}
 
 
 @dataclass(frozen=True)

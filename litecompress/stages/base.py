@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Protocol
 
 from litecompress.artifact import Artifact, Step
 from litecompress.encoding import Encoding
 from litecompress.errors import StageError
+from litecompress.strict import plain
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage may use beside the artifact."""
+    """What a stage may use beside the artifact: the uncompressed `parent` where there is one."""
 
     seed: int = 0
+    parent: Artifact | None = None
+    quiet: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def apply(stage: Stage, artifact: Artifact, context: Context) -> Artifact:
             )
     weights = {**artifact.weights, **outcome.weights}
     changed = replace(artifact, weights=weights)
-    return changed.with_step(Step(stage.name, _plain(asdict(stage)), dict(outcome.summary)))  # type: ignore[call-overload]
+    return changed.with_step(Step(stage.name, plain(stage), dict(outcome.summary)))
 
 
 def matching(patterns: Iterable[str], artifact: Artifact) -> list[str]:
@@ -62,10 +65,3 @@ def matching(patterns: Iterable[str], artifact: Artifact) -> list[str]:
             f"names look like {names[0]!r} and {names[-1]!r}"
         )
     return [n for n in names if any(fnmatchcase(n, p) for p in patterns)]
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, so that history reads back equal to what was written."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

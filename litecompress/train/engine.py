@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_state_dict,
@@ -18,11 +18,18 @@ from torch.distributed.checkpoint.state_dict import (
 
 from litecompress.batches import Batch
 from litecompress.errors import TrainingError
-from litecompress.train.objective import Objective
 from litecompress.train.recipe import TrainRecipe
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-PREFIX = "network."  # of an Objective's weights
+
+
+class Trained(Protocol):
+    """A module whose call gives loss and nll of a batch; `prefix` is left out of saved names."""
+
+    prefix: str
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]: ...
 
 
 class Losses(NamedTuple):
@@ -41,7 +48,8 @@ class Engine:
     decide its dropout, so that the number of processes changes nothing but the order of sums.
     """
 
-    def __init__(self, objective: Objective, recipe: TrainRecipe, accelerator: Accelerator) -> None:
+    def __init__(self, objective: Trained, recipe: TrainRecipe, accelerator: Accelerator) -> None:
+        self.prefix = objective.prefix
         self.recipe, self.accelerator = recipe, accelerator
         self.rank, self.processes = accelerator.process_index, accelerator.num_processes
         optimizer = recipe.optimizer.build(objective.parameters())
@@ -102,9 +110,9 @@ class Engine:
         return float(self.accelerator.reduce(total, "sum") / tokens)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Whole weights and optimizer state by weight name, however they are spread."""
+        """Whole parameters and optimizer state by name, however they are spread."""
         weights, optimizer = get_state_dict(self.objective, self.optimizer.optimizer, options=WHOLE)
-        named = {n.removeprefix(PREFIX): w for n, w in weights.items()}
+        named = {n.removeprefix(self.prefix): w for n, w in weights.items()}
         return cast(dict[str, Tensor], named), optimizer
 
     def load(self, weights: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
@@ -112,7 +120,7 @@ class Engine:
         set_state_dict(
             self.objective,
             self.optimizer.optimizer,
-            model_state_dict={PREFIX + n: w for n, w in weights.items()},
+            model_state_dict={self.prefix + n: w for n, w in weights.items()},
             optim_state_dict=optimizer,
             options=StateDictOptions(full_state_dict=True),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from litecompress.batches import Example, blocks, pairs
 from litecompress.corpus import Sides, Split
 from litecompress.errors import InputError
-from litecompress.tokenizer import NO_LIMIT, Tokenizer, encode_all
+from litecompress.tokenizer import NO_LIMIT, Tokenizers, encode_all
 from litecompress.train.recipe import TrainRecipe
 from litecompress.train.segmentation import Merges, Ragged
 
@@ -34,9 +35,12 @@ class Examples:
         """The examples as the tokenizer gives them."""
         return self._arranged(self.sides)
 
-    def sampled(self, merges: Merges, dropout: float, rng: np.random.Generator) -> list[Example]:
-        """The examples in a segmentation sampled with merge dropout."""
-        return self._arranged(tuple(merges.sample(side, dropout, rng) for side in self.sides))
+    def sampled(
+        self, merges: Sequence[Merges], dropout: float, rng: np.random.Generator
+    ) -> list[Example]:
+        """The examples in a segmentation sampled with merge dropout, by the merges of each side."""
+        pairs_of = zip(merges, self.sides, strict=False)
+        return self._arranged(tuple(m.sample(side, dropout, rng) for m, side in pairs_of))
 
     def _arranged(self, sides: tuple[Ragged, ...]) -> list[Example]:
         if self.block is None:
@@ -44,7 +48,7 @@ class Examples:
         return blocks(sides[0].ids, self.block)
 
 
-def read_examples(recipe: TrainRecipe, split: Split, tokenizer: Tokenizer) -> Examples:
+def read_examples(recipe: TrainRecipe, split: Split, tokenizers: Tokenizers) -> Examples:
     """Tokenize a split; what is empty, or overlong where that is refused, is an InputError."""
     text, names = recipe.data.read(split), recipe.data.names(split)
     refuse = recipe.overlong == "refuse" and recipe.data.kind != "text"
@@ -53,7 +57,7 @@ def read_examples(recipe: TrainRecipe, split: Split, tokenizer: Tokenizer) -> Ex
     limit = recipe.max_length if refuse else NO_LIMIT
     sides = tuple(
         Ragged.of(encode_all(tokenizer, lines, limit, name))
-        for lines, name in zip(text, names, strict=True)
+        for tokenizer, lines, name in zip(tokenizers[: len(text)], text, names, strict=True)
     )
     if recipe.data.kind == "text":
         return Examples(sides, recipe.max_length)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
+from numpy.typing import NDArray
 
 from litecompress.batches import Batch, Example, batches
-from litecompress.checkpoint import Checkpoint, save_checkpoint
+from litecompress.checkpoint import Checkpoint
 from litecompress.errors import TrainingError
-from litecompress.tokenizer import Tokenizer
+from litecompress.tokenizer import Tokenizer, Tokenizers
 from litecompress.train.display import Display
-from litecompress.train.engine import Engine, Losses, make_accelerator
+from litecompress.train.engine import Engine, Losses, Trained, make_accelerator
 from litecompress.train.examples import read_examples
 from litecompress.train.objective import Objective
 from litecompress.train.recipe import TrainRecipe
@@ -26,10 +28,20 @@ from litecompress.train.segmentation import Merges
 from litecompress.train.state import Progress, RunFolder
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What trains: an objective, its tokenizers, and the model that saved parameters stand for."""
+
+    objective: Trained
+    tokenizers: Tokenizers
+    model: Callable[[Mapping[str, NDArray[np.float32]]], Checkpoint]
+
+
 class Trainer:
     """One run in one folder; started again there, it goes on from the last validation.
 
     With `fresh` it begins anew instead. `score` is the recipe's metric where that is not nll.
+    Without a `subject` the recipe's own model is made and trained.
     """
 
     def __init__(
@@ -41,6 +53,7 @@ class Trainer:
         fresh: bool = False,
         tensorboard: bool = False,
         score: Score | None = None,
+        subject: Subject | None = None,
     ) -> None:
         self.recipe, self.score, self.folder = recipe, score, RunFolder(folder)
         self.resumes = self.folder.begun and not fresh
@@ -49,20 +62,18 @@ class Trainer:
         self.accelerator = make_accelerator(recipe, folder if tensorboard else None)
         self.main = self.accelerator.is_main_process
         self.display = Display(recipe.updates, quiet or not self.main)
-        self.tokenizer = Tokenizer(self._tokenizer())
-        self.train = read_examples(recipe, "train", self.tokenizer)
-        self.valid = _grouped(read_examples(recipe, "valid", self.tokenizer).plain(), recipe)
-        self.merges = Merges(self.tokenizer) if recipe.merge_dropout else None
-        torch.manual_seed(recipe.seed)
-        self.config = recipe.model_config(self.tokenizer.vocab_size)
-        objective = Objective(self.config, recipe.label_smoothing)
-        self.engine = Engine(objective, recipe, self.accelerator)
+        self.subject = subject or self._new_model()
+        tokenizers = self.subject.tokenizers
+        self.train = read_examples(recipe, "train", tokenizers)
+        self.valid = _grouped(read_examples(recipe, "valid", tokenizers).plain(), recipe)
+        self.merges = [Merges(t) for t in tokenizers] if recipe.merge_dropout else []
+        self.engine = Engine(self.subject.objective, recipe, self.accelerator)
         self.progress = self._resumed() if self.resumes else Progress()
 
     def run(self) -> Checkpoint:
-        """Train to the recipe's last update, write the averaged checkpoint, return it."""
+        """Train to the recipe's last update; the model of the mean of what was saved last."""
         if self.main and not self.resumes:
-            self.folder.begin(self.recipe, self.tokenizer.data)
+            self.folder.begin(self.recipe, self.subject.tokenizers.source.data)
         if self.accelerator.log_with:
             self.accelerator.init_trackers("tensorboard")
         self.display.note(f"training text: {self.train}")
@@ -70,11 +81,18 @@ class Trainer:
             self._train()
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
-        mean = self.folder.mean(self.progress.saved)
-        checkpoint = Checkpoint(self.config, mean, self.tokenizer.data)
-        if self.main:
-            save_checkpoint(checkpoint, self.folder.path)
-        return checkpoint
+        return self.subject.model(self.folder.mean(self.progress.saved))
+
+    def _new_model(self) -> Subject:
+        """A model as the recipe describes it, with the run's tokenizer or a new one."""
+        tokenizer = Tokenizer(self._tokenizer())
+        torch.manual_seed(self.recipe.seed)
+        config = self.recipe.model_config(tokenizer.vocab_size)
+        return Subject(
+            Objective(config, self.recipe.label_smoothing),
+            Tokenizers(tokenizer, tokenizer),
+            lambda weights: Checkpoint(config, dict(weights), tokenizer.data),
+        )
 
     def _train(self) -> None:
         """Updates up to the recipe's last, or until validation gets no better."""
@@ -107,7 +125,7 @@ class Trainer:
                 progress.epoch, progress.position = progress.epoch + 1, 0
 
     def _examples(self, rng: np.random.Generator) -> list[Example]:
-        if self.merges is None:
+        if not self.merges:
             return self.train.plain()
         return self.train.sampled(self.merges, self.recipe.merge_dropout, rng)
 
@@ -125,7 +143,7 @@ class Trainer:
         value = -row["valid_nll"]
         if self.score is not None:
             arrays = {n: w.float().cpu().numpy() for n, w in weights.items()}
-            value = self._scored(Checkpoint(self.config, arrays, self.tokenizer.data))
+            value = self._scored(self.subject.model(arrays))
             row[self.recipe.metric] = round(value, 2)
         if not math.isfinite(value):
             raise TrainingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from litecompress.batches import Batch
@@ -9,18 +10,20 @@ from litecompress.model.adaptive import AdaptiveEmbedding
 from litecompress.model.build import network
 from litecompress.model.config import PAD_ID, ModelConfig
 from litecompress.model.language_model import LanguageModel
-from litecompress.train.loss import table_cross_entropy
+from litecompress.train.loss import Teaching, table_cross_entropy
 
 
 class Objective(nn.Module):
     """A network and its loss."""
+
+    prefix = "network."
 
     def __init__(self, config: ModelConfig, label_smoothing: float) -> None:
         super().__init__()
         self.network = network(config)
         self.smoothing = 0.0 if config.adaptive_cutoffs else label_smoothing
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, teacher: Teaching | None = None) -> tuple[Tensor, Tensor]:
         """The loss and the negative log-likelihood in nats, each summed over the real tokens."""
         real = batch.target != PAD_ID  # (B, T)
         features = self._features(batch)[real]  # (N, D)
@@ -30,7 +33,12 @@ class Objective(nn.Module):
         ):
             nll = -self.network.target_log_probs(features, target).float().sum()
             return nll, nll.detach()
-        return table_cross_entropy(features, self._table(), target, self.smoothing)
+        return table_cross_entropy(features, self._table(), target, self.smoothing, teacher)
+
+    @torch.no_grad()
+    def teaching(self, batch: Batch, share: float) -> Teaching:
+        """What this model, as a teacher, has to say of every real token of a batch."""
+        return Teaching(self._features(batch)[batch.target != PAD_ID], self._table(), share)
 
     def _features(self, batch: Batch) -> Tensor:
         """What the output layer sees, (B, T, D)."""

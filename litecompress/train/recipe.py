@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from litecompress.corpus import PairTable, ParallelText, PlainText
 from litecompress.errors import RecipeError
 from litecompress.model.config import ModelConfig
 from litecompress.model.presets import preset
-from litecompress.recipe import build, read_yaml
+from litecompress.strict import build, plain, read_yaml
 from litecompress.train.optimizer import Adam, Nag
 from litecompress.train.schedule import Cosine, InverseSqrt
 
@@ -44,10 +44,10 @@ class TrainRecipe:
     """
 
     data: Annotated[ParallelText | PairTable | PlainText, Field(discriminator="kind")]
-    model: Mapping[str, Any]
     updates: int
     interval: int
     schedule: Annotated[InverseSqrt | Cosine, Field(discriminator="kind")]
+    model: Mapping[str, Any] = field(default_factory=dict)
     optimizer: Annotated[Adam | Nag, Field(discriminator="kind")] = field(default_factory=Adam)
     vocab_size: int = 8000
     merge_dropout: float = 0.0
@@ -110,13 +110,7 @@ def load_train_recipe(path: Path, **overrides: Any) -> TrainRecipe:
 
 def recipe_values(recipe: TrainRecipe) -> dict[str, Any]:
     """A recipe as YAML holds it, every default written out."""
-    return _plain(asdict(recipe))  # type: ignore[no-any-return]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+    return plain(recipe)  # type: ignore[no-any-return]
 
 
 def _expected(recipe: TrainRecipe, name: str, what: str) -> str:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from litecompress.errors import TrainingError
-from litecompress.recipe import read_yaml
+from litecompress.strict import read_yaml
 from litecompress.train.recipe import TrainRecipe, recipe_values
 
 STATE, LOG, RECIPE, TOKENIZER = "state.pt", "train-log.jsonl", "recipe.yaml", "tokenizer.json"

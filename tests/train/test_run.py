@@ -17,7 +17,7 @@ import yaml
 from accelerate.state import AcceleratorState
 from safetensors.numpy import load_file
 
-from litecompress.checkpoint import load_checkpoint
+from litecompress.checkpoint import load_checkpoint, save_checkpoint
 from litecompress.cli import app
 from litecompress.corpus import PairTable, PlainText
 from litecompress.errors import CheckpointError, InputError, RecipeError, TrainingError
@@ -30,7 +30,9 @@ from tests import models
 
 
 def train(recipe, folder, **options):
-    return Trainer(recipe, folder, quiet=True, **options).run()
+    result = Trainer(recipe, folder, quiet=True, **options).run()
+    save_checkpoint(result, folder)
+    return result
 
 
 def log(folder):
@@ -219,7 +221,7 @@ def test_only_a_folder_of_a_run_is_begun_in(recipe, tmp_path):
     run = tmp_path / "run"
     assert RunFolder(run).may_begin
     trainer = Trainer(recipe, run, quiet=True)
-    trainer.folder.begin(recipe, trainer.tokenizer.data)
+    trainer.folder.begin(recipe, trainer.subject.tokenizers.source.data)
     assert RunFolder(run).may_begin
     (run / "notes.txt").write_text("mine")
     assert not RunFolder(run).may_begin

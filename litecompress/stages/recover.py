@@ -1,0 +1,53 @@
+"""Recovery: a compressed model is trained on, in its stored form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from litecompress.artifact import Artifact
+from litecompress.errors import StageError
+from litecompress.stages.base import Context, Outcome
+from litecompress.train.recipe import TrainRecipe
+
+
+@dataclass(frozen=True)
+class Recover:
+    """Fine-tune what the earlier stages left free: survivors, centroids, scales.
+
+    Zeros stay zeros. With `assignment: fixed` a weight keeps its code, and its centroid learns
+    (arXiv:1510.00149 sec. 3.3); with `nearest` weights have full-precision values beneath, begun
+    at those of the uncompressed parent, and may change their code. `distillation` is the share of
+    the target that is the parent's distribution. `training` says the text and the updates, as a
+    training recipe does; with a `folder` an interrupted run goes on where it was.
+    """
+
+    name: ClassVar[str] = "recover"
+    training: TrainRecipe
+    assignment: Literal["fixed", "nearest"] = "nearest"
+    distillation: float = 0.0
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.distillation <= 1:
+            raise StageError(
+                f"recover: expected a distillation share in [0, 1], got {self.distillation}"
+            )
+        if self.training.model:
+            raise StageError("recover: expected training without a model: it is the artifact's")
+
+    def __call__(self, artifact: Artifact, context: Context) -> Outcome:
+        if context.parent is None and self.distillation:
+            raise StageError("recover: expected an uncompressed parent to learn from, got none")
+        from litecompress.train.recovery import recover
+
+        weights, summary = recover(
+            artifact,
+            context.parent,
+            self.training,
+            assignment=self.assignment,
+            distillation=self.distillation,
+            folder=self.folder,
+            quiet=context.quiet,
+        )
+        return Outcome(weights, summary)
