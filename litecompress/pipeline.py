@@ -46,10 +46,11 @@ Say = Callable[[str], None]
 
 def compress(trained: Artifact, recipe: Recipe, say: Say) -> Artifact:
     """Apply the recipe's stages in order."""
-    artifact = trained
+    artifact, context = trained, Context(recipe.seed, trained)
     for stage in recipe.stages:
         say(stage.name)
-        artifact = apply(stage, artifact, Context(recipe.seed, trained))
+        context = context.after(artifact)
+        artifact = apply(stage, artifact, context)
     return artifact
 
 

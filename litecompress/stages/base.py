@@ -8,18 +8,27 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Protocol
 
 from litecompress.artifact import Artifact, Step
-from litecompress.encoding import Encoding
+from litecompress.encoding import Dense, Encoding, Sparse
 from litecompress.errors import StageError
 from litecompress.strict import plain
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage may use beside the artifact: the uncompressed `parent` where there is one."""
+    """What a stage may use beside the artifact.
+
+    `parent` is the uncompressed model; `exact` the last state before anything was quantized.
+    """
 
     seed: int = 0
     parent: Artifact | None = None
+    exact: Artifact | None = None
     quiet: bool = True
+
+    def after(self, artifact: Artifact) -> Context:
+        """The context of the stage after this state."""
+        values = (w.values if isinstance(w, Sparse) else w for w in artifact.weights.values())
+        return replace(self, exact=artifact) if all(map(_is_float, values)) else self
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,10 @@ class Outcome:
 
     weights: Mapping[str, Encoding]
     summary: Mapping[str, Any]
+
+
+def _is_float(values: Any) -> bool:
+    return isinstance(values, Dense)
 
 
 class Stage(Protocol):

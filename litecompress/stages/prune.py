@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from litecompress.artifact import Artifact
 from litecompress.encoding import Dense, Sparse, sparsity
 from litecompress.errors import StageError
+from litecompress.masks import Mask, largest_of_neighbours, magnitude_mask
 from litecompress.stages.base import Context, Outcome, matching
 
-Mask = NDArray[np.bool_]
 _PATTERN = re.compile(r"([1-9]\d*):([1-9]\d*)")
 
 
@@ -93,31 +93,6 @@ class Prune:
             return before & largest_of_neighbours(weight, *_kept_of(self.pattern))
         assert self.sparsity is not None
         return magnitude_mask(weight, before, self.sparsity)
-
-
-def magnitude_mask(weight: NDArray[np.float32], before: Mask, sparsity: float) -> Mask:
-    """Zero floor(sparsity * size) weights, or as many as before; of equals the later stay."""
-    magnitude = np.where(before, np.abs(weight), -1.0).reshape(-1)  # zeros before all others
-    count = max(int(sparsity * weight.size), int(weight.size - np.count_nonzero(before)))
-    mask = np.ones(weight.size, bool)
-    if count:
-        threshold = np.partition(magnitude, count - 1)[count - 1]
-        mask = magnitude > threshold
-        equals = np.flatnonzero(magnitude == threshold)
-        mask[equals[count - np.count_nonzero(magnitude < threshold) :]] = True
-    return mask.reshape(weight.shape)
-
-
-def largest_of_neighbours(weight: NDArray[np.float32], kept: int, group: int) -> Mask:
-    """The `kept` largest of every `group` neighbours along the last axis; a rest keeps as many."""
-    *outer, width = weight.shape
-    padded = np.full((*outer, -(-width // group) * group), -1.0, np.float32)
-    padded[..., :width] = np.abs(weight)
-    groups = padded.reshape(*outer, -1, group)
-    order = np.argsort(-groups, axis=-1, kind="stable")
-    mask = np.zeros(groups.shape, bool)
-    np.put_along_axis(mask, order[..., :kept], True, axis=-1)
-    return mask.reshape(padded.shape)[..., :width]
 
 
 def mask_of(encoding: Dense | Sparse) -> Mask:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from litecompress.artifact import Artifact
 from litecompress.errors import StageError
 from litecompress.stages.base import Context, Outcome
+from litecompress.train.gradual import Gradual
 from litecompress.train.recipe import TrainRecipe
 
 
@@ -17,8 +18,9 @@ class Recover:
 
     Zeros stay zeros. With `assignment: fixed` a weight keeps its code, and its centroid learns
     (arXiv:1510.00149 sec. 3.3); with `nearest` weights have full-precision values beneath, begun
-    at those of the uncompressed parent, and may change their code. `distillation` is the share of
-    the target that is the parent's distribution. `training` says the text and the updates, as a
+    at those before quantization, and may change their code. `distillation` is the share of
+    the target that is the parent's distribution. With `gradual` more and more of what is not yet
+    quantized becomes zero on the way. `training` says the text and the updates, as a
     training recipe does; with a `folder` an interrupted run goes on where it was.
     """
 
@@ -26,6 +28,7 @@ class Recover:
     training: TrainRecipe
     assignment: Literal["fixed", "nearest"] = "nearest"
     distillation: float = 0.0
+    gradual: Gradual | None = None
     folder: str | None = None
 
     def __post_init__(self) -> None:
@@ -43,11 +46,11 @@ class Recover:
 
         weights, summary = recover(
             artifact,
-            context.parent,
+            context,
             self.training,
             assignment=self.assignment,
             distillation=self.distillation,
+            gradual=self.gradual,
             folder=self.folder,
-            quiet=context.quiet,
         )
         return Outcome(weights, summary)

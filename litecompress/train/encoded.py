@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from litecompress.encoding import Affine, Bands, Dense, Encoding, Palette, Sparse
 from litecompress.errors import StageError
+from litecompress.masks import magnitude_mask
 
 Assignment = Literal["fixed", "nearest"]
 
@@ -54,7 +55,7 @@ class _Take(torch.autograd.Function):
 
 
 class TrainableDense(Trainable):
-    """Plain values; zeros of a mask stay."""
+    """Plain values; zeros of a mask stay, and may become more."""
 
     mask: Tensor | None
 
@@ -62,7 +63,14 @@ class TrainableDense(Trainable):
         super().__init__()
         self.dtype = values.dtype
         self.values = nn.Parameter(_tensor(values.astype(np.float32)))
-        self.hold("mask", mask)
+        self.register_buffer("mask", None if mask is None else _tensor(mask))
+
+    def prune_to(self, sparsity: float) -> None:
+        """Zero this fraction, smallest magnitude first; what is zero stays zero."""
+        values = self.values.detach().cpu().numpy()
+        before = np.ones(values.shape, bool) if self.mask is None else self.mask.cpu().numpy()
+        mask = magnitude_mask(values, before.astype(bool), sparsity)
+        self.mask = _tensor(mask).to(self.values.device)
 
     def forward(self) -> Tensor:
         return self.values if self.mask is None else self.values * self.mask

@@ -35,6 +35,7 @@ class Subject:
     objective: Trained
     tokenizers: Tokenizers
     model: Callable[[Mapping[str, NDArray[np.float32]]], Checkpoint]
+    before_update: Callable[[int], None] | None = None
 
 
 class Trainer:
@@ -98,6 +99,8 @@ class Trainer:
         """Updates up to the recipe's last, or until validation gets no better."""
         recipe, progress, window = self.recipe, self.progress, _Window()
         for group in self._groups():
+            if self.subject.before_update is not None:
+                self.subject.before_update(progress.update + 1)
             window.add(self.engine.update(group, progress.update + 1))
             progress.update += 1
             self.display.advance(progress.update, window)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,11 +19,15 @@ from litecompress.batches import Batch
 from litecompress.checkpoint import Checkpoint
 from litecompress.encoding import Encoding
 from litecompress.model.config import ModelConfig
-from litecompress.train.encoded import Assignment, Trainable, trainable
+from litecompress.train.encoded import Assignment, Trainable, TrainableDense, trainable
+from litecompress.train.gradual import Gradual
 from litecompress.train.loop import Subject, Trainer
 from litecompress.train.objective import Objective
 from litecompress.train.recipe import TrainRecipe
 from litecompress.train.scoring import validation_score
+
+if TYPE_CHECKING:
+    from litecompress.stages.base import Context
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -32,7 +36,7 @@ class EncodedObjective(nn.Module):
     """The loss of a network whose weights are encodings.
 
     With a `parent` (its weights) the share `distillation` of every target is the parent's
-    distribution, and latent values of `nearest` assignment begin at the parent's.
+    distribution. Values beneath codes, as `nearest` assignment has them, begin at `exact`.
     """
 
     prefix = "encodings."
@@ -43,11 +47,12 @@ class EncodedObjective(nn.Module):
         encodings: Mapping[str, Encoding],
         label_smoothing: float,
         assignment: Assignment = "fixed",
+        exact: Weights | None = None,
         parent: Weights | None = None,
         distillation: float = 0.0,
     ) -> None:
         super().__init__()
-        before = parent or {}
+        before = exact or {}
         self.encodings = nn.ModuleDict(
             {_key(n): trainable(e, assignment, before.get(n)) for n, e in encodings.items()}
         )
@@ -61,6 +66,13 @@ class EncodedObjective(nn.Module):
             teacher.network.load_state_dict(weights)
             self._teacher = (teacher.eval(),)
         self.distillation = distillation
+
+    def prune(self, gradual: Gradual, update: int) -> None:
+        """Bring the matched weights to the sparsity of an update, counted from 1."""
+        for key, module in self.encodings.items():
+            matrix = isinstance(module, TrainableDense) and module.values.dim() > 1
+            if matrix and gradual.matches(_name(key)):
+                module.prune_to(gradual.sparsity_at(update))  # type: ignore[operator]
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """As Objective's."""
@@ -93,13 +105,13 @@ class EncodedObjective(nn.Module):
 
 def recover(
     artifact: Artifact,
-    parent: Artifact | None,
+    context: Context,
     recipe: TrainRecipe,
     *,
     assignment: Assignment,
     distillation: float,
+    gradual: Gradual | None,
     folder: str | None,
-    quiet: bool,
 ) -> tuple[dict[str, Encoding], dict[str, Any]]:
     """The encodings after training, and what came of the validation text's nll."""
     objective = EncodedObjective(
@@ -107,9 +119,13 @@ def recover(
         artifact.weights,
         recipe.label_smoothing,
         assignment,
-        None if parent is None else parent.decode(),
+        None if context.exact is None else context.exact.decode(),
+        None if context.parent is None else context.parent.decode(),
         distillation,
     )
+
+    if gradual is not None:
+        objective.prune(gradual, 1)  # masks are part of what is saved
 
     def load(parameters: Weights) -> None:
         tensors = {objective.prefix + n: torch.from_numpy(p) for n, p in parameters.items()}
@@ -120,14 +136,20 @@ def recover(
         weights = {n: e.decode() for n, e in objective.encoded().items()}
         return Checkpoint(artifact.config, weights, artifact.tokenizer, artifact.target_tokenizer)
 
+    def prune(update: int) -> None:
+        if gradual is not None and gradual.due(update):
+            objective.prune(gradual, update)
+
     with ExitStack() as stack:
         place = Path(folder or stack.enter_context(TemporaryDirectory()))
-        subject = Subject(objective, artifact.tokenizers(), model)
+        subject = Subject(objective, artifact.tokenizers(), model, prune)
         score = validation_score(recipe)
-        trainer = Trainer(recipe, place, quiet=quiet, score=score, subject=subject)
+        trainer = Trainer(recipe, place, quiet=context.quiet, score=score, subject=subject)
         before = trainer.engine.nll(trainer.valid)
         trainer.run()
         load(trainer.folder.mean(trainer.progress.saved))
+        if gradual is not None:
+            objective.prune(gradual, recipe.updates)
         summary = {
             "updates": trainer.progress.update,
             "valid_nll_at_start": round(before, 4),

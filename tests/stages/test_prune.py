@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 from litecompress.encoding import Dense, Sparse
 from litecompress.encoding import sparsity as sparsity_of
 from litecompress.errors import StageError
+from litecompress.masks import largest_of_neighbours, magnitude_mask
 from litecompress.stages import Context, Prune, Quantize, apply
-from litecompress.stages.prune import largest_of_neighbours, magnitude_mask
 from tests import models
 
 WEIGHTS = hnp.arrays(

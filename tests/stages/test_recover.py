@@ -11,10 +11,11 @@ from accelerate.state import AcceleratorState
 
 from litecompress.artifact import Artifact
 from litecompress.corpus import ParallelText
-from litecompress.encoding import Palette, Sparse, sparsity
+from litecompress.encoding import Dense, Palette, Sparse, sparsity
 from litecompress.errors import StageError, TrainingError
 from litecompress.recipe import dump_recipe, parse_recipe
 from litecompress.stages import Context, Prune, Quantize, Recover, apply
+from litecompress.train.gradual import Gradual
 from litecompress.train.loop import Trainer
 from litecompress.train.recipe import TrainRecipe, recipe_values
 from litecompress.train.schedule import InverseSqrt
@@ -74,6 +75,27 @@ def test_training_wins_back_what_compression_lost(parent, compressed, training, 
         if isinstance(before, Palette):
             assert len(encoding.codebook) <= 4
     assert after.nbytes(embeddings=True) <= compressed.nbytes(embeddings=True)
+
+
+def test_gradual_pruning_reaches_its_sparsity_and_loses_less(parent, training, tmp_path):
+    rule = Gradual(0.6, 15, every=5, targets=("*.ffn.*.weight",))
+    assert [rule.sparsity_at(u) for u in (1, 16, 99)] == [0, 0.6, 0.6]
+    at_once = apply(Prune(0.6, targets=rule.targets), parent, Context())
+    quick = replace(training, average=2)
+    start = apply(Recover(quick), at_once, Context(parent=parent)).history[-1].summary
+    whole = apply(Recover(quick, gradual=rule), parent, Context(parent=parent))
+    assert whole.history[-1].summary["valid_nll"] < start["valid_nll_at_start"]
+    for name, encoding in whole.weights.items():
+        if ".ffn." in name and name.endswith(".weight"):
+            assert sparsity(encoding) == pytest.approx(0.6, abs=1e-3)
+        else:
+            assert isinstance(encoding, Dense)
+    folder = str(tmp_path / "run")
+    for updates in (10, 30):
+        job = Recover(replace(quick, updates=updates), gradual=rule, folder=folder)
+        parts = apply(job, parent, Context(parent=parent))
+    for name, weight in whole.decode().items():
+        np.testing.assert_array_equal(weight, parts.decode()[name], err_msg=name)
 
 
 def test_it_resumes_and_ends_the_same(parent, compressed, training, tmp_path):
