@@ -239,7 +239,9 @@ def packed_bytes(count: int, num_bits: int) -> int:
 
 
 def sparsity(encoding: Encoding) -> float:
-    """Fraction of zeros by the mask; 0 where there is none."""
+    """Fraction of zeros: by the mask, or on an affine grid, where zero is a point like others."""
+    if isinstance(encoding, Affine):
+        return float(np.mean(encoding.decode() == 0)) if encoding.values.size else 0.0
     if isinstance(encoding, Bands):
         sizes = [prod(part.shape) for part in encoding.parts]
         zeros = sum(sparsity(p) * n for p, n in zip(encoding.parts, sizes, strict=True))

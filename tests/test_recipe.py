@@ -45,7 +45,13 @@ stages = st.one_of(
     st.builds(
         Prune, sparsity=st.floats(0, 1, exclude_max=True), targets=patterns, exclude=patterns
     ),
-    st.builds(Quantize, st.just("kmeans"), st.integers(1, 8), patterns, patterns),
+    st.builds(
+        Quantize,
+        st.just("kmeans"),
+        st.integers(1, 8),
+        targets=patterns,
+        exclude=patterns,
+    ),
 )
 gates = st.builds(
     Gate,
@@ -67,7 +73,11 @@ def test_parse_of_dump_is_the_same_recipe(stages, gate, seed, samples):
     [
         (("sparsity",), 1, "expected a key of model.*got 'sparsity'"),
         (("stages", 0, "sparsty"), 1, r"stages\[0\].*key of sparsity.*got 'sparsty'"),
-        (("stages", 0, "stage"), "prun", r"stages\[0\].*stage of prune, quantize, recover, got 'prun'"),
+        (
+            ("stages", 0, "stage"),
+            "prun",
+            r"stages\[0\].*stage of prune, quantize, recover, got 'prun'",
+        ),
         (("stages", 0), "prune", r"stages\[0\]: expected `stage: NAME`"),
         (("stages", 0, "sparsity"), 1.0, r"sparsity in \[0, 1\), got 1.0"),
         (("stages", 0, "sparsity"), "much", r"stages\[0\].sparsity.*number.*'much'"),

@@ -27,9 +27,7 @@ def prune(
     pattern: Annotated[
         str | None, typer.Option(help="Instead: N:M, keep the N largest of M neighbours.")
     ] = None,
-    scope: Annotated[
-        str, typer.Option(help="per_tensor or global.")
-    ] = "per_tensor",
+    scope: Annotated[str, typer.Option(help="per_tensor or global.")] = "per_tensor",
     target: Targets = None,
     exclude: Exclude = None,
     force: Force = False,
@@ -50,15 +48,32 @@ def prune(
 def quantize(
     model: Model,
     output: Output,
-    method: Annotated[str, typer.Option(help="kmeans: a codebook a tensor.")] = "kmeans",
-    num_bits: Annotated[int, typer.Option("--num-bits", help="Bits an index, 1 to 8.")] = 8,
+    method: Annotated[str, typer.Option(help="kmeans, a codebook, or affine, a grid.")] = "kmeans",
+    num_bits: Annotated[int, typer.Option("--num-bits", help="Bits a weight, 1 to 8.")] = 8,
+    granularity: Annotated[
+        str | None, typer.Option(help="per_tensor, per_channel or per_group.")
+    ] = None,
+    group_size: Annotated[
+        int | None, typer.Option(help="Rows of a codebook, or neighbours on a grid, per_group.")
+    ] = None,
+    symmetric: Annotated[bool, typer.Option(help="A grid about zero, or of its own range.")] = True,
+    clipped: Annotated[bool, typer.Option(help="Leave out what widens a grid too much.")] = True,
     target: Targets = None,
     exclude: Exclude = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replace each matrix by indices into a codebook of centroids; zeros survive."""
-    options = {"method": method, "num_bits": num_bits, "targets": target, "exclude": exclude}
+    """Replace each matrix by codes of a codebook or points of a grid; zeros survive."""
+    options = {
+        "method": method,
+        "num_bits": num_bits,
+        "granularity": granularity,
+        "group_size": group_size,
+        "symmetric": symmetric,
+        "clipped": clipped,
+        "targets": target,
+        "exclude": exclude,
+    }
     _stage("quantize", options, model, output, force, as_json)
 
 

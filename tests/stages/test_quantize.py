@@ -1,4 +1,4 @@
-"""k-means quantization against scikit-learn, and what survives it."""
+"""Quantization by codebooks and grids: what survives it, what is skipped, what is refused."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.cluster import KMeans
 
-from litecompress.encoding import Dense, Palette, Sparse
+from litecompress.encoding import Affine, Dense, Palette, Sparse, sparsity
 from litecompress.errors import StageError
 from litecompress.stages import Context, Prune, Quantize, apply
 from litecompress.stages.kmeans import kmeans, nearest
@@ -17,19 +16,6 @@ from litecompress.stages.quantize import palettized
 from tests import models
 
 vectors = hnp.arrays(np.float32, st.integers(1, 200), elements=st.floats(-10, 10, width=32))
-
-
-@pytest.mark.parametrize(("clusters", "seed"), [(4, 0), (16, 1), (15, 2)])
-def test_lloyd_reaches_the_same_centroids_as_scikit_learn(clusters, seed):
-    values = np.random.default_rng(seed).normal(size=4000).astype(np.float32)
-    start = np.linspace(values.min(), values.max(), clusters)[:, None]
-    theirs = KMeans(clusters, init=start, n_init=1, max_iter=1000, tol=0, algorithm="lloyd")
-    theirs.fit(values[:, None].astype(np.float64))
-    ours = kmeans(values, clusters)
-    assert len(ours) == clusters
-    error = np.square(values - ours[nearest(values, ours)]).sum()
-    assert error == pytest.approx(theirs.inertia_, rel=2e-3)
-    np.testing.assert_allclose(ours, np.sort(theirs.cluster_centers_[:, 0]), atol=0.02)
 
 
 @given(vectors, st.integers(1, 40))
@@ -69,6 +55,54 @@ def test_a_pruned_tensor_leaves_one_code_to_zero():
     palettes = [p for p in palettes if isinstance(p, Palette)]
     assert palettes
     assert max(len(p.codebook) for p in palettes) <= 255
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize(
+    "grain", [{}, {"granularity": "per_tensor"}, {"granularity": "per_group", "group_size": 16}]
+)
+def test_grids_keep_zeros_and_cost_what_they_say(symmetric, grain):
+    before = apply(Prune(0.5), models.artifact(embed_dim=64, ffn_dim=64), Context())
+    stage = Quantize("affine", num_bits=4, symmetric=symmetric, **grain)
+    after = apply(stage, before, Context())
+    for name, encoding in after.weights.items():
+        old = before.weights[name]
+        if name in after.history[-1].summary["skipped"]:
+            continue
+        assert isinstance(encoding, Affine)
+        assert sparsity(encoding) >= sparsity(old)
+        assert (encoding.decode()[old.decode() == 0] == 0).all()
+        scales = encoding.scale.size
+        assert encoding.nbytes == -(-encoding.values.size // 2) + 3 * scales
+    error = [np.square(after.decode()[n] - w).mean() for n, w in before.decode().items()]
+    assert max(error) < 1e-2
+
+
+def test_a_codebook_for_every_group_of_rows():
+    before = apply(Prune(0.3), models.artifact(embed_dim=64, ffn_dim=64), Context())
+    one = apply(Quantize(num_bits=3), before, Context())
+    many = apply(Quantize(num_bits=3, granularity="per_group", group_size=24), before, Context())
+    name = "encoder.0.ffn.fc1.weight"
+    assert [p.shape for p in many.weights[name].parts] == [(22, 64), (21, 64), (21, 64)]
+    weight = before.decode()[name]
+    errors = [np.square(a.decode()[name] - weight).sum() for a in (one, many)]
+    assert errors[1] < errors[0]
+    assert sparsity(many.weights[name]) == pytest.approx(sparsity(before.weights[name]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"granularity": "per_group"}, "a group_size with granularity per_group"),
+        ({"group_size": 4}, "a group_size with granularity per_group"),
+        ({"granularity": "per_group", "group_size": 0}, "group_size of 1 or more"),
+        ({"granularity": "per_channel"}, "kmeans per_tensor or per_group"),
+        ({"method": "affine", "num_bits": 1}, "2 bits or more for a symmetric"),
+    ],
+)
+def test_contradictory_options(options, message):
+    with pytest.raises(StageError, match=message):
+        Quantize(**options)
 
 
 def test_what_is_skipped_is_listed_with_its_reason():
