@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
@@ -135,6 +135,53 @@ def _header(data: bytes) -> tuple[Any, int]:
     if len(packed) != length or zlib.crc32(packed) != checksum:
         raise ArtifactError("the header is damaged or truncated; fetch it again")
     return json.loads(_decompress(packed, HEADER_LIMIT_BYTES)), start + length
+
+
+class StreamBytes(NamedTuple):
+    """Bytes of one purpose: as stored, and before coding; `tensor` is None for the file's own."""
+
+    tensor: str | None
+    role: str
+    stored_bytes: int
+    raw_bytes: int
+
+
+def stream_table(data: bytes) -> list[StreamBytes]:
+    """What every byte of a file's content is for: `stored_bytes` add up to its length.
+
+    Roles of a tensor are the streams' names in docs/format.md; those of the file are `framing`
+    (magic, length and checksum), `header` and the tokenizers. Nothing but the header is decoded.
+    """
+    header, start = _header(data)
+    framing = len(MAGIC) + _PREFIX.size
+    raw = zstandard.frame_content_size(data[framing:start])
+    rows = [
+        StreamBytes(None, "framing", framing, framing),
+        StreamBytes(None, "header", start - framing, raw),
+    ]
+    own = {key: header[key] for key in ("tokenizer", TARGET) if key in header}
+    rows += [StreamBytes(None, *row) for row in _stream_sizes(own, "")]
+    for name, spec in header["weights"].items():
+        rows += [StreamBytes(name, *row) for row in _stream_sizes(spec, "")]
+    if sum(row.stored_bytes for row in rows) != len(data):
+        raise ArtifactError(
+            f"expected {sum(row.stored_bytes for row in rows)} bytes by the header, "
+            f"got {len(data)}; fetch it again"
+        )
+    return rows
+
+
+def _stream_sizes(spec: Any, role: str) -> Iterator[tuple[str, int, int]]:
+    """Role, stored and raw bytes of every stream within a description, however it is nested."""
+    if isinstance(spec, list):
+        for part in spec:
+            yield from _stream_sizes(part, role)
+    elif isinstance(spec, dict) and "crc32" in spec:
+        size = _natural(spec["count"]) * np.dtype(spec["dtype"]).itemsize
+        yield role, _natural(spec["bytes"]), size
+    elif isinstance(spec, dict):
+        for key, part in spec.items():
+            yield from _stream_sizes(part, key)
 
 
 class _Body:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,29 +47,40 @@ def size_sheet(
     }
     for target, folder in packages.items():
         files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
-        raw = sum(p.stat().st_size for p in files)
+        raw, download = sum(p.stat().st_size for p in files), sum(map(download_bytes, files))
         sheet[f"package_raw.{target}"] = Size(checkpoint_bytes, raw)
-        sheet[f"package_download.{target}"] = Size(checkpoint_bytes, _zstd_bytes(files))
+        sheet[f"package_download.{target}"] = Size(checkpoint_bytes, download)
     return sheet
 
 
 def ratios(sheet: Mapping[str, Size]) -> list[dict[str, Any]]:
     """Every ratio with what it divides by what, in which scope."""
     return [
-        {
-            "numerator": "float32 weights" if scope.startswith("weights") else "float32 checkpoint",
-            "denominator": f"compressed ({scope})",
-            "scope": scope,
-            "value": round(size.baseline / size.compressed, 4),
-        }
+        ratio(scope, f"compressed ({scope})", size.baseline, size.compressed)
         for scope, size in sheet.items()
     ]
 
 
-def _zstd_bytes(files: Sequence[Path]) -> int:
-    """Bytes to download: each file as one zstd frame at level 19."""
-    compressor = zstandard.ZstdCompressor(DOWNLOAD_LEVEL)
-    return sum(len(compressor.compress(p.read_bytes())) for p in files)
+def ratio(scope: str, denominator: str, baseline: int, compressed: int) -> dict[str, Any]:
+    """Uncompressed over compressed bytes within a scope; None where nothing is left."""
+    return {
+        "numerator": "float32 weights" if scope.startswith("weights") else "float32 checkpoint",
+        "denominator": denominator,
+        "scope": scope,
+        "value": round(baseline / compressed, 4) if compressed else None,
+    }
+
+
+def unpacked_bytes(artifact: Artifact, weights_bytes: int) -> int:
+    """Bytes of a model whose weights take so many: with its tokenizers and config as they are."""
+    config = json.dumps(artifact.config.to_dict())
+    texts = config, artifact.tokenizer, artifact.target_tokenizer or b""
+    return weights_bytes + sum(map(len, texts))
+
+
+def download_bytes(path: Path) -> int:
+    """Bytes to download of a file: one zstd frame at level 19."""
+    return len(zstandard.ZstdCompressor(DOWNLOAD_LEVEL).compress(path.read_bytes()))
 
 
 def paper_ledger() -> dict[str, Any]:

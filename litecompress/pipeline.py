@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from litecompress.export.package import (
 from litecompress.gate import judge, passed
 from litecompress.hardware.predict import Workload, predict
 from litecompress.hardware.profiles import find_profile
-from litecompress.ledger import Size, paper_ledger, ratios, size_sheet
+from litecompress.ledger import Size, paper_ledger, ratios, size_sheet, unpacked_bytes
 from litecompress.recipe import Recipe, dump_recipe, recipe_values
 from litecompress.report.content import Report, write_report
 from litecompress.runtime.open import LEVELS, open_package
@@ -183,8 +182,7 @@ def precision_of(options: Mapping[str, Any]) -> str:
 
 
 def _sizes(recipe: Recipe, trained: Artifact, artifact: Artifact, output: Path) -> dict[str, Size]:
-    texts = json.dumps(trained.config.to_dict()), trained.tokenizer, trained.target_tokenizer or b""
-    checkpoint_bytes = trained.float32_bytes(embeddings=True) + sum(map(len, texts))
+    checkpoint_bytes = unpacked_bytes(trained, trained.float32_bytes(embeddings=True))
     packages = {e.target: output / "packages" / e.target for e in recipe.exports}
     artifact_bytes = (output / "artifact.litec").stat().st_size
     return size_sheet(trained, artifact, checkpoint_bytes, artifact_bytes, packages)

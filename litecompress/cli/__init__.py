@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from litecompress import __version__
-from litecompress.cli import compress, evaluate, export, import_, inspect, run, train, translate
+from litecompress.cli import (
+    compress,
+    evaluate,
+    export,
+    import_,
+    inspect,
+    run,
+    scan,
+    search,
+    sizes,
+    train,
+    translate,
+)
 
 app = typer.Typer(
     name="litecompress",
@@ -24,7 +36,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for module in (run, compress, export, inspect, translate, evaluate, train, import_):
+COMMANDS = (run, compress, scan, search, export, inspect, sizes, translate, evaluate, train)
+for module in (*COMMANDS, import_):
     module.register(app)
 
 
