@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from litecompress.allocate import Option, frontier
+from litecompress.allocate import frontier
+from litecompress.scan.options import options
 from litecompress.scan.result import Scan
-from litecompress.scan.settings import KEPT, Setting
 from litecompress.sizes import svg
 from litecompress.sizes.svg import text
 
@@ -18,21 +18,6 @@ HEIGHT = 250.0
 FLOOR, CEILING = 1e-3, 10.0  # nats shown
 LINE, UNIFORM = "#b2182b", "#57606a"
 Points = NDArray[np.float64]
-
-
-def options(scan: Scan) -> list[list[tuple[Setting, Option]]]:
-    """What may be done to each tensor, with its bytes and predicted loss; also nothing.
-
-    Of settings that come to the same, such as too few weights for a codebook, the first is enough.
-    """
-    found = []
-    for tensor in scan.tensors:
-        by_option = {Option(tensor.kept_bytes, 0.0): KEPT}
-        for cost in tensor.costs:
-            option = Option(cost.coded_bytes, tensor.predicted(cost.setting))
-            by_option.setdefault(option, cost.setting)
-        found.append([(setting, option) for option, setting in by_option.items()])
-    return found
 
 
 def uniform(scan: Scan) -> list[tuple[str, float, float]]:

@@ -118,4 +118,4 @@ def _bytes(tensor: Tensor, largest: int, left: float, y: float) -> list[str]:
 
 
 def _ink(loss: float) -> str:
-    return "#ffffff" if abs(loss) > 0.04 else svg.INK
+    return "#ffffff" if abs(loss) > 0.02 else svg.INK

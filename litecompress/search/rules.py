@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from litecompress.allocate import Option
 from litecompress.errors import InputError
-from litecompress.scan.curve import options
+from litecompress.scan.options import options
 from litecompress.scan.result import Scan
 from litecompress.scan.settings import Setting, parse_setting
 

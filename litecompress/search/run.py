@@ -51,6 +51,11 @@ class Search:
                 f"expected a scan of {model} ({digest[:12]}), got one of another model, "
                 f"{scan.model} ({scan.model_sha256[:12]}); scan this one"
             )
+        shapes = {name: weight.shape for name, weight in self.artifact.weights.items()}
+        foreign = [t.name for t in scan.tensors if shapes.get(t.name) != t.shape]
+        if foreign or not scan.tensors:
+            got = f"one such as {foreign[0]}" if foreign else "none"
+            raise InputError(f"expected tensors of {model} in the scan, got {got}; scan again")
         self.choices = choices(scan, rules)
         self.parts = [[option for _, option in of] for of in self.choices.values()]
 

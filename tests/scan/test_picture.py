@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from litecompress.scan.curve import options, uniform
+from litecompress.scan.curve import uniform
 from litecompress.scan.heat import colour, number
+from litecompress.scan.options import options
 from litecompress.scan.picture import picture
 from litecompress.scan.result import Cost, Scan, Tensor
 from litecompress.scan.settings import Setting

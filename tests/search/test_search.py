@@ -119,6 +119,13 @@ def test_a_scan_of_another_model_is_refused(folder, scanned):
         Search(folder / "other", scanned[0])
 
 
+def test_a_scan_without_tensors_of_the_model_is_refused(folder, scanned):
+    strange = replace(scanned[0].tensors[0], name="strange")
+    for tensors, got in (((), "got none"), ((strange,), "got one such as strange")):
+        with pytest.raises(InputError, match=got):
+            Search(folder / "model", replace(scanned[0], tensors=tensors))
+
+
 def test_rules_are_kept(folder, scanned, least):
     rules = ["embedding.weight:bits=4", "encoder.*:sparsity=0.5", "decoder.1.*:keep"]
     search = Search(folder / "model", scanned[0], [Rule.parse(r) for r in rules[:1] + rules[2:]])
