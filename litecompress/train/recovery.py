@@ -94,6 +94,11 @@ class EncodedObjective(nn.Module):
             teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
+    def load(self, parameters: Weights) -> None:
+        """Take on parameters as a run saves them."""
+        tensors = {self.prefix + n: torch.from_numpy(p) for n, p in parameters.items()}
+        self.load_state_dict(tensors)
+
     def encoded(self) -> dict[str, Encoding]:
         """Every weight as it is stored now."""
         found = {}
@@ -127,12 +132,8 @@ def recover(
     if gradual is not None:
         objective.prune(gradual, 1)  # masks are part of what is saved
 
-    def load(parameters: Weights) -> None:
-        tensors = {objective.prefix + n: torch.from_numpy(p) for n, p in parameters.items()}
-        objective.load_state_dict(tensors)
-
     def model(parameters: Weights) -> Checkpoint:
-        load(parameters)
+        objective.load(parameters)
         weights = {n: e.decode() for n, e in objective.encoded().items()}
         return Checkpoint(artifact.config, weights, artifact.tokenizer, artifact.target_tokenizer)
 
@@ -146,8 +147,7 @@ def recover(
         score = validation_score(recipe)
         trainer = Trainer(recipe, place, quiet=context.quiet, score=score, subject=subject)
         before = trainer.engine.nll(trainer.valid)
-        trainer.run()
-        load(trainer.folder.mean(trainer.progress.saved))
+        trainer.run()  # leaves the mean of what was saved in the objective
         if gradual is not None:
             objective.prune(gradual, recipe.updates)
         summary = {

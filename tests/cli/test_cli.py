@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from litecompress import cli
 from litecompress.checkpoint import FILES, load_checkpoint, save_checkpoint
 from tests import models
+from tests.command import run_command
 
 SENTENCE = "a man rides a horse ."
 
@@ -29,18 +29,11 @@ def call(monkeypatch, capsys):
     """Run the command line in this process: exit code, stdout, stderr."""
 
     def run(*arguments, stdin=None):
-        monkeypatch.setattr(sys, "argv", ["litecompress", *map(str, arguments)])
         if stdin is not None:
             import io
 
             monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
+        return run_command(monkeypatch, capsys, *arguments)
 
     return run
 

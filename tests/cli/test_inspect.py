@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from litecompress import cli
 from litecompress.artifact_file import load_artifact, save_artifact
 from litecompress.checkpoint import save_checkpoint
 from litecompress.cost import COMPONENTS
 from litecompress.model.presets import PRESETS
 from tests import models
+from tests.command import run_command
 
 ROW = {"table", "model", "column", "paper", "ours", "deviation", "recalled", "note"}
 
@@ -26,13 +26,7 @@ def call(monkeypatch, capsys):
     """Run `inspect` in this process: exit code, stdout, stderr."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["litecompress", "inspect", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
+        return run_command(monkeypatch, capsys, "inspect", *arguments)
 
     return run
 

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from litecompress import cli
 from litecompress.artifact_file import save_artifact
 from litecompress.checkpoint import save_checkpoint
 from tests import models
+from tests.command import run_command
 from tests.sizes.packages import onnx_package
 
 
@@ -21,14 +21,8 @@ def call(monkeypatch, capsys):
     """Run the command line in this process: exit code, stdout, stderr."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["litecompress", *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", "80")
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
+        return run_command(monkeypatch, capsys, *arguments)
 
     return run
 

@@ -9,7 +9,6 @@ import sys
 import pytest
 import torch
 
-from litecompress import cli
 from litecompress.artifact_file import save_artifact
 from litecompress.checkpoint import Checkpoint, save_checkpoint
 from litecompress.cli.evaluate import _progress as progress
@@ -20,6 +19,7 @@ from litecompress.model.build import network
 from litecompress.runtime.search import SearchConfig
 from litecompress.text import read_lines
 from tests import models
+from tests.command import run_command
 
 SOURCES = models.LINES * 2
 REFERENCES = ["zwei Hunde", "ein Mann am Strand", "ein Hut", "Kinder im Park"] * 2
@@ -63,13 +63,7 @@ def call(folder, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.chdir(folder)
         monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setattr(sys, "argv", ["litecompress", "evaluate", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
+        return run_command(monkeypatch, capsys, "evaluate", *arguments)
 
     return run
 

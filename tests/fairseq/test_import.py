@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from litecompress import cli
 from litecompress.artifact import Artifact
 from litecompress.artifact_file import load_artifact, load_model, save_artifact
 from litecompress.checkpoint import load_checkpoint, save_checkpoint
@@ -24,6 +22,7 @@ from litecompress.runtime.search import SearchConfig, translate
 from litecompress.runtime.torch_session import TorchSession
 from litecompress.stages import Context, Prune, apply
 from tests import reference
+from tests.command import run_command
 from tests.fairseq import subword_nmt
 from tests.fairseq.checkpoints import (
     VOCABULARY,
@@ -44,13 +43,7 @@ def call(monkeypatch, capsys):
     """Run the command line in this process: exit code, stdout, stderr."""
 
     def run(*words):
-        monkeypatch.setattr(sys, "argv", ["litecompress", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
+        return run_command(monkeypatch, capsys, *words)
 
     return run
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import yaml
 
-from litecompress import cli
 from litecompress.recipe import load_recipe
+from tests.command import run_command
 
 FEW = ("--target", "*.ffn.fc1.weight", "--sparsity", 0.5, "--num-bits", 2, "--num-bits", 4)
 
@@ -21,13 +20,7 @@ def call(folder, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.chdir(folder)
         monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setattr(sys, "argv", ["litecompress", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
+        return run_command(monkeypatch, capsys, *arguments)
 
     return run
 
