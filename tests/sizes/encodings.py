@@ -12,8 +12,11 @@ from litecompress.encoding import Affine, Bands, Dense, Encoding, Palette, Spars
 from tests import models
 
 VECTOR = ("half", "dense")
-STORABLE = (*VECTOR, "affine", "channels", "palette", "sparse", "sparse_palette", "sparse_affine")
-ALL = (*STORABLE, "full_sparse_palette", "groups", "bands")
+ALL = (
+    *VECTOR,
+    *("affine", "channels", "groups", "palette", "bands"),
+    *("sparse", "sparse_palette", "sparse_affine", "full_sparse_palette"),
+)
 BASE = models.artifact(embed_dim=16, ffn_dim=16)
 MATRICES = sorted(n for n, w in BASE.weights.items() if n.endswith(".weight") and len(w.shape) == 2)
 
@@ -62,7 +65,7 @@ def encoding(kind: str, shape: tuple[int, ...], rng) -> Encoding:
 
 
 @st.composite
-def artifacts(draw, kinds=STORABLE, history=()) -> Artifact:
+def artifacts(draw, kinds=ALL, history=()) -> Artifact:
     """Small models, a few of whose matrices have encodings of these kinds."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     chosen = draw(st.dictionaries(st.sampled_from(MATRICES), st.sampled_from(kinds), max_size=9))

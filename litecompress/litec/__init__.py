@@ -1,0 +1,1 @@
+"""The content of a `.litec` file: streams, encodings, tokenizers (docs/format.md)."""
