@@ -14,7 +14,7 @@ from litecompress.cli.evaluate import MaxSource, Reference, Source, SourceColumn
 from litecompress.cli.options import AsJson, Exclude, Output, Quiet, Targets, is_terminal, say
 
 if TYPE_CHECKING:
-    from litecompress.scan.curvature import Told
+    from litecompress.train.curvature import Told
     from litecompress.scan.settings import Grid
 
 TEXT, GRID, METRIC = "Test set", "What is tried", "The task's metric"

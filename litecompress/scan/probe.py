@@ -22,10 +22,10 @@ from litecompress.model.build import from_weights
 from litecompress.model.config import ModelConfig
 from litecompress.model.lite_transformer import LiteTransformer
 from litecompress.runtime.search import SearchConfig
-from litecompress.scan.curvature import Curvature
 from litecompress.scan.settings import Setting, encoded
 from litecompress.scan.size import coded_bytes
 from litecompress.scan.text import Pairs, Text
+from litecompress.train.curvature import Curvature
 
 METRICS = {
     **dict.fromkeys(("bleu", "chrf"), translation_statistics),

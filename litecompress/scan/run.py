@@ -14,7 +14,6 @@ from litecompress.errors import InputError
 from litecompress.evaluate.job import Corpus
 from litecompress.output import make_parent, refuse_existing
 from litecompress.scan import journal
-from litecompress.scan.curvature import Told, curvatures
 from litecompress.scan.digest import key, model_digest
 from litecompress.scan.journal import Journal
 from litecompress.scan.picture import write_picture
@@ -40,6 +39,7 @@ from litecompress.scan.result import (
 )
 from litecompress.scan.settings import KEPT, Grid, Setting, is_prunable
 from litecompress.scan.text import Pairs, Text, read_text
+from litecompress.train.curvature import Told, curvatures
 
 JOURNAL = "probes.jsonl"
 

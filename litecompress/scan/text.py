@@ -20,9 +20,7 @@ from litecompress.evaluate.running_text import Windows, line_nll
 from litecompress.model.language_model import LanguageModel
 from litecompress.model.lite_transformer import LiteTransformer
 from litecompress.tokenizer import NO_LIMIT, encode_all
-
-Network = LiteTransformer | LanguageModel
-BLOCK = 64  # tokens of running text whose gradients are summed before they are squared
+from litecompress.train.curvature import BLOCK, Network
 
 
 @dataclass(frozen=True)

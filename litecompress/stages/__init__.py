@@ -5,8 +5,23 @@ from __future__ import annotations
 from litecompress.stages.base import Context, Stage, apply
 from litecompress.stages.prune import Prune
 from litecompress.stages.quantize import Quantize
+from litecompress.stages.rate_distortion import RateDistortion
 from litecompress.stages.recover import Recover
 
-STAGES: dict[str, type[Stage]] = {"prune": Prune, "quantize": Quantize, "recover": Recover}
+STAGES: dict[str, type[Stage]] = {
+    "prune": Prune,
+    "quantize": Quantize,
+    "rate_distortion": RateDistortion,
+    "recover": Recover,
+}
 
-__all__ = ["STAGES", "Context", "Prune", "Quantize", "Recover", "Stage", "apply"]
+__all__ = [
+    "STAGES",
+    "Context",
+    "Prune",
+    "Quantize",
+    "RateDistortion",
+    "Recover",
+    "Stage",
+    "apply",
+]

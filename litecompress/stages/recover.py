@@ -18,15 +18,16 @@ class Recover:
 
     Zeros stay zeros. With `assignment: fixed` a weight keeps its code, and its centroid learns
     (arXiv:1510.00149 sec. 3.3); with `nearest` weights have full-precision values beneath, begun
-    at those before quantization, and may change their code. `distillation` is the share of
-    the target that is the parent's distribution. With `gradual` more and more of what is not yet
+    at those before quantization, and may change their code; with `entropy` also by how many bits
+    a point of a grid takes in the file, so that it stays about as small. `distillation` is the
+    share of the target that is the parent's distribution. With `gradual` more and more of what is not yet
     quantized becomes zero on the way. `training` says the text and the updates, as a
     training recipe does; with a `folder` an interrupted run goes on where it was.
     """
 
     name: ClassVar[str] = "recover"
     training: TrainRecipe
-    assignment: Literal["fixed", "nearest"] = "nearest"
+    assignment: Literal["fixed", "nearest", "entropy"] = "nearest"
     distillation: float = 0.0
     gradual: Gradual | None = None
     folder: str | None = None

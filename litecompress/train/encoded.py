@@ -3,7 +3,9 @@
 Each holds what may change as parameters (survivors, centroids, scales), gives the weight that the
 network computes with, and turns back into an encoding. With `nearest` assignment a weight keeps
 full-precision values beneath: the forward pass sees the nearest centroid or grid point of each, and
-its gradient goes straight through to them (arXiv:1308.3432) and to centroids and scales.
+its gradient goes straight through to them (arXiv:1308.3432) and to centroids and scales. With
+`entropy`, points of a grid are also weighed by the bits that they take in the file
+(arXiv:1812.06869).
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from torch import Tensor, nn
 from litecompress.encoding import Affine, Bands, Dense, Encoding, Palette, Sparse
 from litecompress.errors import StageError
 from litecompress.masks import magnitude_mask
+from litecompress.train.thresholds import Thresholds
 
-Assignment = Literal["fixed", "nearest"]
+Assignment = Literal["fixed", "nearest", "entropy"]
 
 
 class Trainable(nn.Module):
@@ -105,7 +108,7 @@ class TrainablePalette(Trainable):
         self.hold("codes", codes)
         self.hold("mask", mask)
         self.latent = None
-        if assignment == "nearest":
+        if assignment != "fixed":
             start = palette.codebook.astype(np.float32)[np.maximum(codes - 1, 0)]
             self.latent = nn.Parameter(_tensor(start if latent is None else latent))
 
@@ -143,39 +146,58 @@ class TrainableAffine(Trainable):
 
     zero: Tensor
 
-    def __init__(self, affine: Affine, latent: NDArray[np.float32] | None = None) -> None:
+    def __init__(
+        self,
+        affine: Affine,
+        assignment: Assignment = "nearest",
+        latent: NDArray[np.float32] | None = None,
+    ) -> None:
         super().__init__()
         self.like = affine
-        start = affine.decode() if latent is None else latent
-        self.latent = nn.Parameter(_tensor(start))
-        self.scale = nn.Parameter(_tensor(affine.scale.astype(np.float32)))
-        self.hold("zero", affine.zero_point.astype(np.float32))
         kind = np.iinfo(affine.values.dtype)
         low = -(2 ** (affine.num_bits - 1)) if kind.min < 0 else 0
         self.low, self.high = low, low + 2**affine.num_bits - 1
         if affine.num_bits == 8 and kind.min < 0:
             self.low = -127  # symmetric, as the grids that are made here
+        self.scale = nn.Parameter(_tensor(affine.scale.astype(np.float32)))
+        self.hold("zero", affine.zero_point.astype(np.float32))
+        start = _tensor(affine.decode() if latent is None else latent)
+        self.thresholds: Thresholds | None = None
+        if assignment == "entropy":
+            values = _tensor(affine.values.astype(np.int64))
+            self.thresholds = Thresholds(values, self.low, self.high)
+            kept = self.thresholds(self._exact(start)) == values
+            start = torch.where(kept, start, _tensor(affine.decode()))
+        self.latent = nn.Parameter(start)
 
     def forward(self) -> Tensor:
-        scale, zero = self._spread(self.scale), self._spread(self.zero)
-        return (self._points(scale, zero) - zero) * scale
+        exact = self._exact(self.latent)
+        points = self._points(exact)
+        if self.thresholds is not None and self.training:
+            self.thresholds.count(points)
+        through = exact + (points - exact).detach()
+        return (through - self._spread(self.zero)) * self._spread(self.scale)
 
-    def _points(self, scale: Tensor, zero: Tensor) -> Tensor:
-        exact = (self.latent / scale + zero).clamp(self.low, self.high)
-        return exact + (exact.round() - exact).detach()
+    def _exact(self, latent: Tensor) -> Tensor:
+        """Where values are on the grid, in steps."""
+        place = latent / self._spread(self.scale) + self._spread(self.zero)
+        return place.clamp(self.low, self.high)
+
+    def _points(self, exact: Tensor) -> Tensor:
+        return exact.round() if self.thresholds is None else self.thresholds(exact.detach())
 
     def _spread(self, parameters: Tensor) -> Tensor:
         """Scales or zero points in a shape that goes with the values."""
         if self.like.group_size:
             return parameters.repeat_interleave(self.like.group_size, 1)[:, : self.like.shape[1]]
-        along = [1] * self.latent.dim()
+        along = [1] * len(self.like.shape)
         along[self.like.axis] = -1
         return parameters.view(along)
 
+    @torch.no_grad()
     def encoding(self) -> Encoding:
-        like, rounded = self.like, self.scale.detach().cpu().numpy().astype(self.like.scale.dtype)
-        scale = self._spread(_tensor(rounded.astype(np.float32)).to(self.latent.device))
-        points = self._points(scale, self._spread(self.zero)).detach().cpu().numpy()
+        like, rounded = self.like, self.scale.cpu().numpy().astype(self.like.scale.dtype)
+        points = self._points(self._exact(self.latent)).cpu().numpy()
         values = points.astype(like.values.dtype)
         return Affine(values, rounded, like.zero_point, like.axis, like.num_bits, like.group_size)
 
@@ -215,7 +237,7 @@ def trainable(
         case Sparse(mask, Palette() as palette):
             return TrainablePalette(palette, mask, assignment, latent)
         case Affine():
-            return TrainableAffine(encoding, latent)
+            return TrainableAffine(encoding, assignment, latent)
         case Bands(band, parts):
             rows = [None if latent is None else latent[band == i] for i in range(len(parts))]
             inner = [trainable(p, assignment, r) for p, r in zip(parts, rows, strict=True)]

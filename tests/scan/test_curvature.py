@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 from litecompress.evaluate.job import Corpus
 from litecompress.model.build import from_weights
 from litecompress.model.config import EOS_ID
-from litecompress.scan.curvature import Curvature, curvatures
 from litecompress.scan.text import read_text
+from litecompress.train.curvature import Curvature, curvatures
 from tests import models
 from tests.evaluate.test_running_text import BANDS, language_model
 from tests.scan.conftest import silent

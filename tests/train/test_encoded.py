@@ -44,7 +44,7 @@ def assert_encodes_the_same(one, other):
     assert one.nbytes == other.nbytes
 
 
-@pytest.mark.parametrize("assignment", ["fixed", "nearest"])
+@pytest.mark.parametrize("assignment", ["fixed", "nearest", "entropy"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_untrained_it_is_what_was_stored(kind, assignment):
     encoding = KINDS[kind]
@@ -54,7 +54,7 @@ def test_untrained_it_is_what_was_stored(kind, assignment):
     assert_encodes_the_same(module.encoding(), encoding)
 
 
-@pytest.mark.parametrize("assignment", ["fixed", "nearest"])
+@pytest.mark.parametrize("assignment", ["fixed", "nearest", "entropy"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_reaches_for_a_target_and_zeros_stay(kind, assignment):
     encoding = KINDS[kind]
@@ -79,7 +79,7 @@ def test_training_reaches_for_a_target_and_zeros_stay(kind, assignment):
     if isinstance(encoding, Palette):
         assert len(after.codebook) <= len(encoding.codebook)
         moved = not np.array_equal(after.indices, encoding.indices)
-        assert moved == (assignment == "nearest")
+        assert moved == (assignment != "fixed")
 
 
 def test_a_centroids_gradient_is_the_sum_over_its_weights():
