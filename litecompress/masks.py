@@ -10,15 +10,24 @@ Mask = NDArray[np.bool_]
 
 def magnitude_mask(weight: NDArray[np.float32], before: Mask, sparsity: float) -> Mask:
     """Zero floor(sparsity * size) weights, or as many as before; of equals the later stay."""
-    magnitude = np.where(before, np.abs(weight), -1.0).reshape(-1)  # zeros before all others
     count = max(int(sparsity * weight.size), int(weight.size - np.count_nonzero(before)))
     mask = np.ones(weight.size, bool)
     if count:
-        threshold = np.partition(magnitude, count - 1)[count - 1]
-        mask = magnitude > threshold
+        magnitude = _magnitude(weight, before)
+        magnitude.partition(count - 1)  # in place: a large table is copied once at a time
+        threshold = magnitude[count - 1]
+        magnitude = _magnitude(weight, before)
+        np.greater(magnitude, threshold, out=mask)
         equals = np.flatnonzero(magnitude == threshold)
         mask[equals[count - np.count_nonzero(magnitude < threshold) :]] = True
     return mask.reshape(weight.shape)
+
+
+def _magnitude(weight: NDArray[np.float32], before: Mask) -> NDArray[np.float32]:
+    """Flat, and below 0 what is zero already, so that it comes before all others."""
+    magnitude = np.abs(weight)
+    magnitude[~before] = -1
+    return magnitude.reshape(-1)
 
 
 def largest_of_neighbours(weight: NDArray[np.float32], kept: int, group: int) -> Mask:

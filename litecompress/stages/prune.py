@@ -67,9 +67,7 @@ class Prune:
                 f"prune: expected matrices to prune, got none or only vectors for targets "
                 f"{list(self.targets)} without {list(self.exclude)}; widen `targets`"
             )
-        weights = {n: encoding.decode() for n, encoding in before.items()}
-        masks = self._masks(weights, {n: mask_of(encoding) for n, encoding in before.items()})
-        pruned = {n: Sparse(mask, Dense(weights[n][mask])) for n, mask in masks.items()}
+        pruned = self._pruned(before)
         zeros = sum(sparsity(e) * prod(e.shape) for e in pruned.values())
         total = sum(prod(e.shape) for e in pruned.values())
         return Outcome(
@@ -77,13 +75,19 @@ class Prune:
             {"tensors": len(pruned), "sparsity": round(zeros / total, 6), "skipped": skipped},
         )
 
-    def _masks(
-        self, weights: Mapping[str, NDArray[np.float32]], before: Mapping[str, Mask]
-    ) -> dict[str, Mask]:
+    def _pruned(self, before: Mapping[str, Dense | Sparse]) -> dict[str, Sparse]:
         """What survives of every weight; what was zero by a mask before stays zero."""
         if self.scope == "global" and self.sparsity is not None:
-            return _global_masks(weights, before, self.sparsity)
-        return {name: self._mask(weight, before[name]) for name, weight in weights.items()}
+            weights = {n: encoding.decode() for n, encoding in before.items()}
+            known = {n: mask_of(encoding) for n, encoding in before.items()}
+            masks = _global_masks(weights, known, self.sparsity)
+            return {n: Sparse(mask, Dense(weights[n][mask])) for n, mask in masks.items()}
+        pruned = {}
+        for name, encoding in before.items():  # one by one, and nothing twice: tables are large
+            weight = _float32(encoding)
+            mask = self._mask(weight, mask_of(encoding))
+            pruned[name] = Sparse(mask, Dense(weight[mask]))
+        return pruned
 
     def _mask(self, weight: NDArray[np.float32], before: Mask) -> Mask:
         if self.sensitivity is not None:
@@ -98,6 +102,13 @@ class Prune:
 def mask_of(encoding: Dense | Sparse) -> Mask:
     """Where a weight is not zero by a mask."""
     return encoding.mask if isinstance(encoding, Sparse) else np.ones(encoding.shape, bool)
+
+
+def _float32(encoding: Dense | Sparse) -> NDArray[np.float32]:
+    """The weight, to be read only; without a copy where it is stored so."""
+    if isinstance(encoding, Dense) and encoding.values.dtype == np.float32:
+        return encoding.values
+    return encoding.decode()
 
 
 def _global_masks(
