@@ -62,6 +62,11 @@ class Batch:
         """Target tokens that count."""
         return int((self.target != PAD_ID).sum())
 
+    def doubled(self) -> Batch:
+        """All of it, and then all of it again."""
+        parts = (None if part is None else part.repeat(2, 1) for part in vars(self).values())
+        return Batch(*parts)  # type: ignore[arg-type]
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         source = None if self.source is None else self.source.to(device)

@@ -17,12 +17,12 @@ class Recover:
     """Fine-tune what the earlier stages left free: survivors, centroids, scales.
 
     Zeros stay zeros. With `assignment: fixed` a weight keeps its code, and its centroid learns
-    (arXiv:1510.00149 sec. 3.3); with `nearest` weights have full-precision values beneath, begun
-    at those before quantization, and may change their code; with `entropy` also by how many bits
-    a point of a grid takes in the file, so that it stays about as small. `distillation` is the
-    share of the target that is the parent's distribution. With `gradual` more and more of what is not yet
-    quantized becomes zero on the way. `training` says the text and the updates, as a
-    training recipe does; with a `folder` an interrupted run goes on where it was.
+    (arXiv:1510.00149 sec. 3.3); with `nearest` weights have full-precision values beneath, begun at
+    those before quantization, and may change their code; with `entropy` also by how many bits a
+    point of a grid takes in the file, so that it stays about as small. `distillation` is the share
+    of the target that is the parent's distribution. With `gradual` more and more of what is not yet
+    quantized becomes zero on the way. `training` says the text and the updates, as a training
+    recipe does; with a `folder` an interrupted run goes on where it was.
     """
 
     name: ClassVar[str] = "recover"
@@ -37,7 +37,9 @@ class Recover:
             raise StageError(
                 f"recover: expected a distillation share in [0, 1], got {self.distillation}"
             )
-        if self.training.model:
+        if self.training.consistency:
+            raise StageError("recover: expected training without consistency; use distillation")
+        if self.training.model or self.training.init:
             raise StageError("recover: expected training without a model: it is the artifact's")
 
     def __call__(self, artifact: Artifact, context: Context) -> Outcome:

@@ -15,8 +15,9 @@ from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
 from litecompress.batches import Batch, Example, batches
-from litecompress.checkpoint import Checkpoint
-from litecompress.errors import TrainingError
+from litecompress.checkpoint import Checkpoint, load_checkpoint
+from litecompress.errors import CheckpointError, RecipeError, TrainingError
+from litecompress.model.shapes import check_shapes
 from litecompress.tokenizer import Tokenizer, Tokenizers
 from litecompress.train.display import Display
 from litecompress.train.engine import Engine, Losses, Trained, make_accelerator
@@ -86,11 +87,13 @@ class Trainer:
 
     def _new_model(self) -> Subject:
         """A model as the recipe describes it, with the run's tokenizer or a new one."""
+        if self.recipe.init is not None:
+            return continued(self.recipe, load_checkpoint(Path(self.recipe.init)))
         tokenizer = Tokenizer(self._tokenizer())
         torch.manual_seed(self.recipe.seed)
         config = self.recipe.model_config(tokenizer.vocab_size)
         return Subject(
-            Objective(config, self.recipe.label_smoothing),
+            Objective(config, self.recipe.label_smoothing, self.recipe.consistency),
             Tokenizers(tokenizer, tokenizer),
             lambda weights: Checkpoint(config, dict(weights), tokenizer.data),
         )
@@ -186,6 +189,26 @@ class Trainer:
             )
         self.engine.load({n: torch.from_numpy(w) for n, w in weights.items()}, optimizer)
         return progress
+
+
+def continued(recipe: TrainRecipe, before: Checkpoint) -> Subject:
+    """A trained model that trains on; a RecipeError where its weights do not fit the recipe's."""
+    config = recipe.checked({**before.config.to_dict(), **recipe.model})
+    try:
+        check_shapes(config, {name: w.shape for name, w in before.weights.items()})
+    except CheckpointError as error:
+        raise RecipeError(f"model: expected the architecture of {recipe.init}: {error}") from error
+    objective = Objective(config, recipe.label_smoothing, recipe.consistency)
+    weights = {name: torch.from_numpy(np.array(w)) for name, w in before.weights.items()}
+    objective.network.load_state_dict(weights)
+    tokenizers = Tokenizers.of(before.tokenizer, before.target_tokenizer)
+    return Subject(
+        objective,
+        tokenizers,
+        lambda weights: Checkpoint(
+            config, dict(weights), before.tokenizer, before.target_tokenizer
+        ),
+    )
 
 
 class _Window:

@@ -57,7 +57,7 @@ def _sums(
     gradients: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
     """Loss and nll summed over N tokens; d loss / d features and d table go into `gradients`."""
-    rows = max(1, (SLICE_LOGITS if features.device.type == "cpu" else 2**27) // table.shape[0])
+    rows = slice_rows(features, table)
     loss = nll = features.new_zeros((), dtype=torch.float32)
     for start in range(0, len(target), rows):
         part = slice(start, start + rows)
@@ -79,6 +79,12 @@ def _sums(
             gradients[0][part] = d_logits @ table.to(x.dtype)
             gradients[1].add_(d_logits.t() @ x)
     return loss, nll
+
+
+def slice_rows(features: Tensor, table: Tensor) -> int:
+    """How many tokens' logits are held at once."""
+    most = SLICE_LOGITS if features.device.type == "cpu" else 2**27
+    return max(1, most // table.shape[0])
 
 
 def _taught(teacher: Teaching, part: slice) -> Tensor:

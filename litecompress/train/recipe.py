@@ -36,11 +36,14 @@ class TrainRecipe:
     """How a model is trained; one recipe gives one model, whatever the number of processes.
 
     `model` holds keys of ModelConfig, or `preset` and what differs from it; vocabulary sizes come
-    from the tokenizer. An update sums the gradients of `batches_per_update` batches of at most
-    `max_tokens` padded tokens a side, divided by their target tokens. Every `interval` updates the
-    model is validated and saved; the result is the mean of the last `average` saved ones. With
-    `patience`, training stops after so many validations without a better `metric`.
-    `merge_dropout` undoes each merge of the training text's segmentation with that probability.
+    from the tokenizer. With `init`, a checkpoint's folder, training goes on from its weights with
+    its tokenizers, and `model` says what differs from its config, such as dropout. An update sums
+    the gradients of `batches_per_update` batches of at most `max_tokens` padded tokens a side,
+    divided by their target tokens. Every `interval` updates the model is validated and saved; the
+    result is the mean of the last `average` saved ones. With `patience`, training stops after so
+    many validations without a better `metric`. `consistency` is the weight of R-Drop
+    (arXiv:2106.14448), which takes every batch twice. `merge_dropout` undoes each merge of the
+    training text's segmentation with that probability.
     """
 
     data: Annotated[ParallelText | PairTable | PlainText, Field(discriminator="kind")]
@@ -48,6 +51,7 @@ class TrainRecipe:
     interval: int
     schedule: Annotated[InverseSqrt | Cosine, Field(discriminator="kind")]
     model: Mapping[str, Any] = field(default_factory=dict)
+    init: str | None = None
     optimizer: Annotated[Adam | Nag, Field(discriminator="kind")] = field(default_factory=Adam)
     vocab_size: int = 8000
     merge_dropout: float = 0.0
@@ -56,6 +60,7 @@ class TrainRecipe:
     max_length: int = 256
     overlong: Literal["refuse", "drop", "truncate"] = "refuse"
     label_smoothing: float = 0.1
+    consistency: float = 0.0
     clip_norm: float = 0.0
     average: int = 5
     metric: Metric = "nll"
@@ -71,7 +76,7 @@ class TrainRecipe:
         for name in ("label_smoothing", "merge_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 problems.append(_expected(self, name, "at least 0 and below 1"))
-        for name in ("clip_norm", "patience"):
+        for name in ("clip_norm", "patience", "consistency"):
             if not 0 <= getattr(self, name) < math.inf:
                 problems.append(_expected(self, name, "at least 0"))
         if self.vocab_size < 8:
@@ -90,11 +95,20 @@ class TrainRecipe:
         if "embed_dim" in values:
             values.setdefault("ffn_dim", values["embed_dim"])
         sizes = {"source_vocab_size": vocab_size, "target_vocab_size": vocab_size}
-        config = ModelConfig.from_dict({**base, "share_embeddings": True, **values, **sizes})
+        return self.checked({**base, "share_embeddings": True, **values, **sizes})
+
+    def checked(self, values: Mapping[str, Any]) -> ModelConfig:
+        """The architecture of these values, if this recipe can train it."""
+        config = ModelConfig.from_dict(values)
         if config.is_language_model != (self.data.kind == "text"):
             raise RecipeError(
                 "expected data of kind text for a language model (no encoder) and pairs for an "
                 f"encoder-decoder, got {self.data.kind}"
+            )
+        if self.consistency and config.adaptive_cutoffs:
+            raise RecipeError(
+                "consistency: expected 0 for a model with adaptive softmax, got "
+                f"{self.consistency}; leave it out"
             )
         return config
 
