@@ -142,8 +142,12 @@ class TrainablePalette(Trainable):
 
 
 class TrainableAffine(Trainable):
-    """A grid whose scales train, as in arXiv:1902.08153; the values beneath choose its points."""
+    """A grid whose scales train, as in arXiv:1902.08153; the values beneath choose its points.
 
+    With `entropy` the scales stay: the loss alone would make every grid finer, and the file larger.
+    """
+
+    scale: Tensor
     zero: Tensor
 
     def __init__(
@@ -159,7 +163,11 @@ class TrainableAffine(Trainable):
         self.low, self.high = low, low + 2**affine.num_bits - 1
         if affine.num_bits == 8 and kind.min < 0:
             self.low = -127  # symmetric, as the grids that are made here
-        self.scale = nn.Parameter(_tensor(affine.scale.astype(np.float32)))
+        scale = affine.scale.astype(np.float32)
+        if assignment == "entropy":
+            self.hold("scale", scale)
+        else:
+            self.scale = nn.Parameter(_tensor(scale))
         self.hold("zero", affine.zero_point.astype(np.float32))
         start = _tensor(affine.decode() if latent is None else latent)
         self.thresholds: Thresholds | None = None

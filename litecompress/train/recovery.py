@@ -35,8 +35,8 @@ Weights = Mapping[str, NDArray[np.float32]]
 class EncodedObjective(nn.Module):
     """The loss of a network whose weights are encodings.
 
-    With a `parent` (its weights) the share `distillation` of every target is the parent's
-    distribution. Values beneath codes, as `nearest` assignment has them, begin at `exact`.
+    With a `parent`, whose config may be another, the share `distillation` of every target is the
+    parent's distribution. Values beneath codes, as `nearest` assignment has them, begin at `exact`.
     """
 
     prefix = "encodings."
@@ -48,7 +48,7 @@ class EncodedObjective(nn.Module):
         label_smoothing: float,
         assignment: Assignment = "fixed",
         exact: Weights | None = None,
-        parent: Weights | None = None,
+        parent: Artifact | None = None,
         distillation: float = 0.0,
     ) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class EncodedObjective(nn.Module):
         self._hollow = (hollow,)  # in a tuple: its own weights are never used
         self._teacher: tuple[Objective, ...] = ()
         if parent is not None and distillation:
-            teacher = Objective(config, label_smoothing)
-            weights = {n: torch.from_numpy(np.array(w)) for n, w in parent.items()}
+            teacher = Objective(parent.config, label_smoothing)
+            weights = {n: torch.from_numpy(np.array(w)) for n, w in parent.decode().items()}
             teacher.network.load_state_dict(weights)
             self._teacher = (teacher.eval(),)
         self.distillation = distillation
@@ -125,7 +125,7 @@ def recover(
         recipe.label_smoothing,
         assignment,
         None if context.exact is None else context.exact.decode(),
-        None if context.parent is None else context.parent.decode(),
+        context.parent,
         distillation,
     )
 

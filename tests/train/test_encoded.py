@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from litecompress.encoding import Affine, Bands, Dense, Palette, Sparse, symmetric_int8
+from litecompress.entropy import encode
 from litecompress.stages.quantize import palettized
+from litecompress.stages.rdo import rounded
 from litecompress.train.encoded import TrainablePalette, trainable
 
 RNG = np.random.default_rng(0)
@@ -98,3 +100,26 @@ def test_nearest_follows_values_that_cross_between_centroids():
         module.latent += 0.25
     assert module().tolist() == [[1.0, 1.0]]
     assert module.encoding().indices.tolist() == [[1, 1]]
+
+
+def test_with_entropy_a_grid_stays_as_coarse_and_its_points_as_rare():
+    """The loss alone would shrink the scale, and with it the file's advantage."""
+    values = RNG.laplace(size=(40, 50)).astype(np.float32)
+    found = rounded(values, np.ones_like(values), 1e-2)
+    affine = Affine(found.values, np.array([found.step]), np.zeros(1, np.int8))
+    target = torch.from_numpy(values)
+    bits = {}
+    for assignment in ("nearest", "entropy"):
+        module = trainable(affine, assignment, values)
+        optimizer = torch.optim.Adam(module.parameters(), 0.02)
+        for _ in range(200):
+            optimizer.zero_grad()
+            ((module() - target) ** 2).sum().backward()
+            optimizer.step()
+        trained = module.encoding()
+        bits[assignment] = len(encode(trained.values.astype(np.int16).astype(np.uint8)))
+        if assignment == "entropy":
+            np.testing.assert_array_equal(trained.scale, affine.scale)
+    before = len(encode(affine.values.astype(np.int16).astype(np.uint8)))
+    assert bits["nearest"] > 1.5 * before
+    assert bits["entropy"] < 1.1 * before
