@@ -31,6 +31,7 @@ EXTRAS = {  # module -> what installs it, and the extra that holds that
     "sacrebleu": ("sacrebleu", "eval"),
     "rouge_score": ("rouge-score", "eval"),
     "transformers": ("transformers", "hf"),
+    "torch_pruning": ("torch-pruning", "prune"),
 }
 
 

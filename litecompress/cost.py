@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from math import prod
 
 from litecompress.model.config import ModelConfig
+from litecompress.model.layer_shape import LayerShape, layer_shapes
 from litecompress.model.shapes import weight_shapes
 
 COMPONENTS = (
@@ -72,11 +73,10 @@ def paper_macs(config: ModelConfig, source_length: int, target_length: int) -> C
     for name, shape in weight_shapes(config).items():
         if _is_linear(name, shape):
             counts[component(name)] += prod(shape) * _length(name, source_length, target_length)
-    for length, kernels in _stacks(config, source_length, target_length):
-        counts["attention"] += sum(2 * config.attention_dim(k) * length**2 for k in kernels)
-    if not config.is_language_model:
-        product = config.embed_dim * source_length * target_length
-        counts["cross_attention"] += 2 * len(config.decoder_kernel_sizes) * product
+    for length, shapes in _stacks(config, source_length, target_length):
+        counts["attention"] += sum(2 * s.attention.inner * length**2 for s in shapes)
+    for layer in layer_shapes(config, "decoder"):
+        counts["cross_attention"] += 2 * layer.cross_attention.inner * source_length * target_length
     return counts
 
 
@@ -86,9 +86,9 @@ def all_macs(config: ModelConfig, source_length: int, target_length: int) -> Cou
     for name, (size, *_) in weight_shapes(config).items():
         if name.endswith("_norm.weight"):
             counts["norms"] += size * _length(name, source_length, target_length)
-    for length, kernels in _stacks(config, source_length, target_length):
-        counts["convolution"] += sum(config.conv_dim(k) * k * length for k in kernels)
-        counts["embedding"] += config.embed_dim * length if kernels else 0
+    for length, shapes in _stacks(config, source_length, target_length):
+        counts["convolution"] += sum(s.conv.inner * s.kernel_size * length for s in shapes)
+        counts["embedding"] += config.embed_dim * length if shapes else 0
     counts["output"] += _output_macs(config) * target_length
     return counts
 
@@ -96,19 +96,19 @@ def all_macs(config: ModelConfig, source_length: int, target_length: int) -> Cou
 def band_macs(config: ModelConfig, source_length: int, target_length: int) -> int:
     """MACs of all convolutions' taps if each is done as the product with a T x T band matrix."""
     return sum(
-        config.conv_dim(k) * length**2
-        for length, kernels in _stacks(config, source_length, target_length)
-        for k in kernels
+        shape.conv.inner * length**2
+        for length, shapes in _stacks(config, source_length, target_length)
+        for shape in shapes
     )
 
 
 def _stacks(
     config: ModelConfig, source_length: int, target_length: int
-) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """Length and kernel sizes of encoder and decoder."""
+) -> tuple[tuple[int, list[LayerShape]], ...]:
+    """Length and layers of encoder and decoder."""
     return (
-        (source_length, config.encoder_kernel_sizes),
-        (target_length, config.decoder_kernel_sizes),
+        (source_length, layer_shapes(config, "encoder")),
+        (target_length, layer_shapes(config, "decoder")),
     )
 
 

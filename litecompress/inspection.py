@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from litecompress.cost import all_macs, component, nonembed, paper_macs, parameters
 from litecompress.errors import InputError
 from litecompress.model.config import ModelConfig
+from litecompress.model.layer_shape import kept
 from litecompress.model.presets import PRESETS, preset
 
 if TYPE_CHECKING:
@@ -23,8 +25,9 @@ def inspect_model(
 ) -> dict[str, Any]:
     """Costs by component of a preset, or of a checkpoint or artifact at this path.
 
-    `total` sums the components, `paper` what the paper counts of them. A path goes before a preset
-    of the same name. Lengths below 1 or a language model's source are an InputError.
+    `total` sums the components, `paper` what the paper counts of them; of a model that was pruned
+    in structure `kept` says what each layer has left. A path goes before a preset of the same
+    name. Lengths below 1 or a language model's source are an InputError.
     """
     _check_lengths(source_length, target_length)
     config, kind, stored = _open(model)
@@ -40,6 +43,7 @@ def inspect_model(
         "model": model,
         "kind": kind,
         **_shape(config),
+        **_kept(config),
         "source_length": source or None,
         "target_length": target,
         "components": {
@@ -90,6 +94,14 @@ def _shape(config: ModelConfig) -> dict[str, Any]:
         "ffn_dim": config.ffn_dim,
         "vocab_sizes": [config.source_vocab_size, config.target_vocab_size],
     }
+
+
+def _kept(config: ModelConfig) -> dict[str, Any]:
+    """What is left of every layer, where structured pruning left less than all."""
+    if not config.encoder_kept and not config.decoder_kept:
+        return {}
+    layers = {"encoder": kept(config, "encoder"), "decoder": kept(config, "decoder")}
+    return {"kept": {stack: [asdict(layer) for layer in of] for stack, of in layers.items()}}
 
 
 def _counts(config: ModelConfig, source: int, target: int) -> dict[str, Mapping[str, int]]:

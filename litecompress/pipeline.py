@@ -74,7 +74,7 @@ def run(recipe: Recipe, output: Path, say: Say) -> Report:
         say("latency")
         latency = _latency(recipe, models["baseline"], sources, output / "packages")
     for profile in profiles:
-        latency += predict(_workloads(trained, exported, recipe), profile)
+        latency += predict(_workloads(trained, artifact, exported, recipe), profile)
     report = Report(
         model={"path": recipe.model, "config": trained.config.to_dict()},
         recipe=recipe_values(recipe),
@@ -213,15 +213,17 @@ def _runtime(target: str) -> str:
     return f"{name} {versions().get(name, '?')}"
 
 
-def _workloads(trained: Artifact, exported: Sequence[Exported], recipe: Recipe) -> list[Workload]:
+def _workloads(
+    trained: Artifact, artifact: Artifact, exported: Sequence[Exported], recipe: Recipe
+) -> list[Workload]:
     """The float32 model and every package that runs on a Raspberry Pi."""
-    whole = trained.float32_bytes(embeddings=True)
+    whole, left = (model.float32_bytes(embeddings=True) for model in (trained, artifact))
     works = [Workload("float32", trained.config, whole, int8=False)]
     for exporter, made in zip(recipe.exports, exported, strict=True):
         if exporter.target in ("onnx", "tflite"):
-            size = round(whole * (1 - 0.75 * made.quantized_byte_share))
+            size = round(left * (1 - 0.75 * made.quantized_byte_share))
             integers = precision_of(options_of(exporter)) == "int8"
-            works.append(Workload(exporter.target, trained.config, size, int8=integers))
+            works.append(Workload(exporter.target, artifact.config, size, int8=integers))
     return works
 
 

@@ -20,6 +20,8 @@ from litecompress.cost import (
 )
 from litecompress.ledger import paper_ledger
 from litecompress.model.build import network
+from litecompress.model.config import Kept
+from litecompress.model.layer_shape import layer_shapes
 from litecompress.model.layers import Attention, ConvBranch, FeedForward
 from litecompress.model.presets import PRESETS, preset
 from litecompress.model.shapes import weight_shapes
@@ -39,6 +41,11 @@ MODELS = {
         "normalize_before": True,
     },
     "Transformer language model": {"encoder_kernel_sizes": (), "decoder_kernel_sizes": (0, 0)},
+    "pruned in structure": {
+        "conv_type": "dynamic",
+        "encoder_kept": (Kept(8, 1, 2, 3), Kept(24, 4, 4, 4)),
+        "decoder_kept": (Kept(16, 3, 1, 4, 2), Kept(5, 2, 3, 1, 1)),
+    },
 }
 
 
@@ -127,8 +134,10 @@ def test_macs_are_those_that_a_counter_of_operations_sees(config, source_length,
 
 
 def taps(config, source_length, target_length):
-    encoder = sum(k * config.conv_dim(k) for k in config.encoder_kernel_sizes)
-    decoder = sum(k * config.conv_dim(k) for k in config.decoder_kernel_sizes)
+    encoder, decoder = (
+        sum(shape.kernel_size * shape.conv.inner for shape in layer_shapes(config, stack))
+        for stack in ("encoder", "decoder")
+    )
     return encoder * source_length + decoder * target_length
 
 

@@ -76,7 +76,7 @@ def test_parse_of_dump_is_the_same_recipe(stages, gate, seed, samples):
         (
             ("stages", 0, "stage"),
             "prun",
-            r"stages\[0\].*stage of prune, quantize, rate_distortion, recover, got 'prun'",
+            r"stages\[0\].*stage of .*quantize, rate_distortion, recover, structured, got 'prun'",
         ),
         (("stages", 0), "prune", r"stages\[0\]: expected `stage: NAME`"),
         (("stages", 0, "sparsity"), 1.0, r"sparsity in \[0, 1\), got 1.0"),

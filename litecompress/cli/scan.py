@@ -14,8 +14,8 @@ from litecompress.cli.evaluate import MaxSource, Reference, Source, SourceColumn
 from litecompress.cli.options import AsJson, Exclude, Output, Quiet, Targets, is_terminal, say
 
 if TYPE_CHECKING:
-    from litecompress.train.curvature import Told
     from litecompress.scan.settings import Grid
+    from litecompress.train.curvature import Told
 
 TEXT, GRID, METRIC = "Test set", "What is tried", "The task's metric"
 Model = Annotated[Path, typer.Argument(help="Checkpoint folder or .litec artifact.")]

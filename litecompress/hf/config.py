@@ -56,7 +56,8 @@ class LiteTransformerConfig(PreTrainedConfig):
 
     def model_config(self) -> ModelConfig:
         """The architecture as the rest of this project knows it."""
-        return ModelConfig.from_dict({name: getattr(self, name) for name in ARCHITECTURE})
+        given = {name: getattr(self, name) for name in ARCHITECTURE if hasattr(self, name)}
+        return ModelConfig.from_dict(given)
 
     @property
     def num_hidden_layers(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from litecompress.errors import CheckpointError
 
@@ -38,6 +38,23 @@ HUGGING_FACE_KEYS = {  # what transformers adds to `config.json`; none shapes th
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What structured pruning left of one layer; 0 for what the layer never had.
+
+    Heads keep their width; those of a convolution may have lost channels, all the same number:
+    `conv_head_dim` is what each has left.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    ffn_dim: int
+    attention_heads: int = 0
+    conv_heads: int = 0
+    conv_head_dim: int = 0
+    cross_attention_heads: int = 0
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The architecture of one model of the family (arXiv:2004.11886 sec. 4).
 
@@ -52,6 +69,9 @@ class ModelConfig:
     (zeros before `linear1`, hence its bias after it). `adaptive_cutoffs` divide a language model's
     vocabulary into bands of falling width, each `adaptive_factor` narrower than the one before
     (adaptive input and softmax, arXiv:1809.10853).
+
+    `encoder_kept` and `decoder_kept` have an entry for every layer of a model that was pruned in
+    structure, and none otherwise: each layer then has all heads and `ffn_dim` channels.
     """
 
     source_vocab_size: int
@@ -76,6 +96,8 @@ class ModelConfig:
     weight_dropout: float = 0.0
     activation_dropout: float = 0.0
     adaptive_dropout: float = 0.0
+    encoder_kept: tuple[Kept, ...] = ()
+    decoder_kept: tuple[Kept, ...] = ()
 
     def __post_init__(self) -> None:
         problems = _problems(self)
@@ -96,6 +118,17 @@ class ModelConfig:
     def conv_dim(self, kernel_size: int) -> int:
         """Channels that convolution mixes in a layer with this kernel: d, d/2 or none."""
         return self.embed_dim - self.attention_dim(kernel_size)
+
+    def whole(self, kernel_size: int, *, crosses: bool) -> Kept:
+        """All of a layer with this kernel; `crosses` says that it is a decoder's."""
+        conv = self.conv_dim(kernel_size)
+        return Kept(
+            self.ffn_dim,
+            self.attention_heads,
+            self.conv_heads if conv else 0,
+            conv // self.conv_heads if conv else 0,
+            self.cross_attention_heads if crosses and not self.is_language_model else 0,
+        )
 
     def adaptive_bands(self) -> list[tuple[int, int]]:
         """Rows and width of each band of an adaptive vocabulary, the most frequent words first."""
@@ -126,12 +159,18 @@ class ModelConfig:
         try:
             return TypeAdapter(cls).validate_python(given)
         except ValidationError as error:
-            wrong = [f"{e['loc'][0]}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
+            wrong = [
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
+                for e in error.errors()
+            ]
             raise CheckpointError("model config: " + "; ".join(wrong)) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of `config.json`."""
+        """The content of `config.json`; what structured pruning kept only where there was any."""
         values = {"model_type": MODEL_TYPE, **asdict(self)}
+        for name in ("encoder_kept", "decoder_kept"):
+            if not values[name]:
+                del values[name]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
@@ -152,7 +191,7 @@ def _problems(config: ModelConfig) -> list[str]:
             found.append(f"{name} must be in [0, 1), got {getattr(config, name)}")
     if config.conv_type == "lightweight" and config.conv_glu:
         found.append("conv_glu belongs to the dynamic convolution only")
-    return found
+    return found or _kept_problems(config)
 
 
 def _head_problems(config: ModelConfig) -> list[str]:
@@ -171,6 +210,29 @@ def _head_problems(config: ModelConfig) -> list[str]:
         for dim in sorted(dims - {0}):
             if heads < 1 or dim % heads:
                 found.append(f"{branch} must divide its {dim} channels, got {heads}")
+    return found
+
+
+def _kept_problems(config: ModelConfig) -> list[str]:
+    """Layers that keep more than they had or nothing of a part; only of sound other values."""
+    found = []
+    for stack, kernels, kept in (
+        ("encoder", config.encoder_kernel_sizes, config.encoder_kept),
+        ("decoder", config.decoder_kernel_sizes, config.decoder_kept),
+    ):
+        if kept and len(kept) != len(kernels):
+            found.append(f"{stack}_kept must be one a layer or none, got {len(kept)}")
+            continue
+        for i, (kernel, left) in enumerate(zip(kernels, kept, strict=False)):
+            most = config.whole(kernel, crosses=stack == "decoder")
+            if left.ffn_dim < 1:
+                found.append(f"{stack}_kept.{i}.ffn_dim must be positive, got {left.ffn_dim}")
+            for name in ("attention_heads", "conv_heads", "conv_head_dim", "cross_attention_heads"):
+                high, got = getattr(most, name), getattr(left, name)
+                if not min(high, 1) <= got <= high:
+                    found.append(
+                        f"{stack}_kept.{i}.{name} must be from {min(high, 1)} to {high}, got {got}"
+                    )
     return found
 
 

@@ -13,6 +13,7 @@ from litecompress.model.adaptive import AdaptiveEmbedding, TiedEmbedding
 from litecompress.model.config import PAD_ID, ModelConfig
 from litecompress.model.dropout import dropout
 from litecompress.model.embedding import positions, sinusoids
+from litecompress.model.layer_shape import layer_shapes
 from litecompress.model.layers import DecoderLayer, LayerState, causal_bias, empty_caches, slots
 from litecompress.model.weights import load_weights
 
@@ -28,7 +29,8 @@ class LanguageModel(nn.Module):
         self.config = config
         adaptive = bool(config.adaptive_cutoffs)
         self.embedding = AdaptiveEmbedding(config) if adaptive else TiedEmbedding(config)
-        self.decoder = nn.ModuleList(DecoderLayer(config, k) for k in config.decoder_kernel_sizes)
+        shapes = layer_shapes(config, "decoder")
+        self.decoder = nn.ModuleList(DecoderLayer(config, shape) for shape in shapes)
 
     @classmethod
     def from_weights(
@@ -60,8 +62,8 @@ class LanguageModel(nn.Module):
     def start(self, batch: int, length: int) -> list[LayerState]:
         """Empty states with room for `length` positions."""
         like = next(self.parameters())
-        kernels = self.config.decoder_kernel_sizes
-        return [empty_caches(self.config, k, batch, length, like) for k in kernels]
+        shapes = layer_shapes(self.config, "decoder")
+        return [empty_caches(shape, batch, length, like) for shape in shapes]
 
     def step(
         self, token: Tensor, step: Tensor, states: list[LayerState]

@@ -1,6 +1,7 @@
 """The building blocks of the family: attention, the convolution branch, layers of them.
 
-Shapes: B sentences, T or S positions, D = embed_dim, C channels of a branch, N heads.
+Shapes: B sentences, T or S positions, D = embed_dim, C channels of a branch, N heads of W
+channels each; N W is C, or less where heads were pruned.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from litecompress.model.config import ModelConfig
 from litecompress.model.conv import convolve_band, convolve_valid
 from litecompress.model.dropout import dropout
+from litecompress.model.layer_shape import Heads, LayerShape
 
 MASKED = -1e4  # added to a score that must not count: exp gives exactly 0, and float16 holds it
 
@@ -23,8 +25,8 @@ MASKED = -1e4  # added to a score that must not count: exp gives exactly 0, and 
 class LayerState(NamedTuple):
     """What one decoder layer carries from step to step; None for what the layer does not have.
 
-    `key` and `value` (B, N, T, C/N) are written in place of position t; `conv` (B, K-1, C) holds
-    the last convolution inputs; `cross_key` and `cross_value` (B, N', S, D/N') never change.
+    `key` and `value` (B, N, T, W) are written in place of position t; `conv` (B, K-1, N W) holds
+    the last convolution inputs; `cross_key` and `cross_value` (B, N', S, W') never change.
     """
 
     key: Tensor | None
@@ -37,33 +39,36 @@ class LayerState(NamedTuple):
 class Attention(nn.Module):
     """Multi-head scaled dot-product attention (arXiv:1706.03762 sec. 3.2)."""
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, heads: Heads, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.width = heads.count, heads.width
         self.dropout = dropout
-        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
+        inner = (nn.Linear(heads.channels, heads.inner) for _ in range(3))
+        self.query, self.key, self.value = inner
+        self.out = nn.Linear(heads.inner, heads.channels)
         for linear in (self.query, self.key, self.value):
             nn.init.xavier_uniform_(linear.weight, gain=1 / math.sqrt(2))
         _init_linear(self.out)
 
     def split(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, N, T, D/N)."""
-        B, T, D = x.shape
-        return x.view(B, T, self.heads, D // self.heads).transpose(1, 2)
+        """(B, T, N W) to (B, N, T, W)."""
+        B, T, _ = x.shape
+        return x.view(B, T, self.heads, self.width).transpose(1, 2)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of (B, S, D), each (B, N, S, D/N)."""
+        """Keys and values of (B, S, C), each (B, N, S, W)."""
         return self.split(self.key(x)), self.split(self.value(x))
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attend from x (B, T, D) over keys and values; `bias` is added to the scores."""
-        B, T, D = x.shape
-        query = self.split(self.query(x)) * (D // self.heads) ** -0.5  # (B, N, T, D/N)
+        """Attend from x (B, T, C) over keys and values; `bias` is added to the scores."""
+        B, T, _ = x.shape
+        query = self.split(self.query(x)) * self.width**-0.5  # (B, N, T, W)
         scores = query @ key.transpose(2, 3)  # (B, N, T, S)
         if bias is not None:
             scores = scores + bias
         weights = dropout(F.softmax(scores, dim=-1), self.dropout, self.training)
-        return self.out((weights @ value).transpose(1, 2).reshape(B, T, D))  # type: ignore[no-any-return]
+        mixed = (weights @ value).transpose(1, 2).reshape(B, T, self.heads * self.width)
+        return self.out(mixed)  # type: ignore[no-any-return]
 
 
 class ConvBranch(nn.Module):
@@ -73,19 +78,19 @@ class ConvBranch(nn.Module):
     own input at the output position, without a bias.
     """
 
-    def __init__(self, config: ModelConfig, kernel_size: int, left: int) -> None:
+    def __init__(self, config: ModelConfig, heads: Heads, kernel_size: int, left: int) -> None:
         super().__init__()
-        self.heads, self.kernel_size, self.left = config.conv_heads, kernel_size, left
+        self.heads, self.kernel_size, self.left = heads.count, kernel_size, left
         self.glu, self.padding = config.conv_glu, config.conv_padding
         self.weight_dropout = config.weight_dropout
         self.valid: Callable[[Tensor, Tensor], Tensor] = convolve_valid  # exporters replace it
-        dim = config.conv_dim(kernel_size)
-        self.linear1 = nn.Linear(dim, 2 * dim if self.glu else dim)
-        self.linear2 = nn.Linear(dim, dim)
+        inner = heads.inner
+        self.linear1 = nn.Linear(heads.channels, 2 * inner if self.glu else inner)
+        self.linear2 = nn.Linear(inner, heads.channels)
         _init_linear(self.linear1)
         _init_linear(self.linear2)
         if config.conv_type == "dynamic":
-            self.kernel_predictor = nn.Linear(dim, self.heads * kernel_size, bias=False)
+            self.kernel_predictor = nn.Linear(inner, self.heads * kernel_size, bias=False)
             nn.init.xavier_uniform_(self.kernel_predictor.weight)
         else:
             bound = math.sqrt(6 / (kernel_size + self.heads * kernel_size))
@@ -93,7 +98,7 @@ class ConvBranch(nn.Module):
             self.kernel = nn.Parameter(kernel)
 
     def project(self, x: Tensor, real: Tensor | None = None) -> Tensor:
-        """The convolution's input (B, T, C); `real` (B, T, 1) is 0 on padded positions."""
+        """The convolution's input (B, T, N W); `real` (B, T, 1) is 0 on padded positions."""
         if real is not None and self.padding == "leaky":
             x = x * real
         y: Tensor = self.linear1(x)
@@ -119,19 +124,19 @@ class ConvBranch(nn.Module):
         return self.linear2(self.valid(padded, self.logits(y)))  # type: ignore[no-any-return]
 
     def step(self, x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve the newest position (B, 1, C), given the K-1 inputs before it (B, K-1, C)."""
+        """Convolve the newest position (B, 1, C), given the K-1 inputs before it (B, K-1, N W)."""
         y = self.project(x)
-        window = torch.cat([cache, y], dim=1)  # (B, K, C)
+        window = torch.cat([cache, y], dim=1)  # (B, K, N W)
         return self.linear2(self.valid(window, self.logits(y))), window[:, 1:]
 
 
 class FeedForward(nn.Module):
     """Two linear layers with ReLU between (arXiv:1706.03762 sec. 3.3)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, ffn_dim: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(config.embed_dim, config.ffn_dim)
-        self.fc2 = nn.Linear(config.ffn_dim, config.embed_dim)
+        self.fc1 = nn.Linear(config.embed_dim, ffn_dim)
+        self.fc2 = nn.Linear(ffn_dim, config.embed_dim)
         self.dropout = config.activation_dropout
         _init_linear(self.fc1)
         _init_linear(self.fc2)
@@ -145,21 +150,19 @@ class EncoderLayer(nn.Module):
     """Mixing of positions, then a feed-forward network, each with a residual sum and layer norm.
 
     What mixes is attention, convolution, or both on half of the channels each (LSRA), as the
-    config and the kernel size say.
+    shape says.
     """
 
-    def __init__(self, config: ModelConfig, kernel_size: int) -> None:
+    def __init__(self, config: ModelConfig, shape: LayerShape) -> None:
         super().__init__()
         self.dropout, self.normalize_before = config.dropout, config.normalize_before
-        attention_dim = config.attention_dim(kernel_size)
-        if attention_dim:
-            self.attention = Attention(
-                attention_dim, config.attention_heads, config.attention_dropout
-            )
+        kernel_size = shape.kernel_size
+        if shape.attention.count:
+            self.attention = Attention(shape.attention, config.attention_dropout)
         if kernel_size:
-            self.conv = ConvBranch(config, kernel_size, left=kernel_size // 2)
+            self.conv = ConvBranch(config, shape.conv, kernel_size, left=kernel_size // 2)
         self.lsra_norm = nn.LayerNorm(config.embed_dim)
-        self.ffn = FeedForward(config)
+        self.ffn = FeedForward(config, shape.ffn_dim)
         self.ffn_norm = nn.LayerNorm(config.embed_dim)
 
     @property
@@ -219,14 +222,12 @@ class DecoderLayer(EncoderLayer):
     A language model's layer has no source to attend over.
     """
 
-    def __init__(self, config: ModelConfig, kernel_size: int) -> None:
-        super().__init__(config, kernel_size)
-        if kernel_size:
-            self.conv.left = kernel_size - 1
-        if not config.is_language_model:
-            self.cross_attention = Attention(
-                config.embed_dim, config.cross_attention_heads, config.attention_dropout
-            )
+    def __init__(self, config: ModelConfig, shape: LayerShape) -> None:
+        super().__init__(config, shape)
+        if shape.kernel_size:
+            self.conv.left = shape.kernel_size - 1
+        if shape.cross_attention.count:
+            self.cross_attention = Attention(shape.cross_attention, config.attention_dropout)
             self.cross_norm = nn.LayerNorm(config.embed_dim)
 
     def forward(
@@ -254,8 +255,8 @@ class DecoderLayer(EncoderLayer):
         """One position (B, 1, D): `now` (T, 1) marks it in the caches, `bias` (T,) hides later."""
         attended, convolved = self.branches(self.before(x, self.lsra_norm))  # (B, 1, C) each
         if state.key is not None and state.value is not None:
-            key, value = self.attention.keys_values(attended)  # (B, N, 1, C/N)
-            key = torch.where(now, key, state.key)  # (B, N, T, C/N)
+            key, value = self.attention.keys_values(attended)  # (B, N, 1, W)
+            key = torch.where(now, key, state.key)  # (B, N, T, W)
             value = torch.where(now, value, state.value)
             attended = self.attention(attended, key, value, bias)
             state = state._replace(key=key, value=value)
@@ -268,17 +269,15 @@ class DecoderLayer(EncoderLayer):
         return self.feed_forward(x), state
 
 
-def empty_caches(
-    config: ModelConfig, kernel_size: int, batch: int, length: int, like: Tensor
-) -> LayerState:
+def empty_caches(shape: LayerShape, batch: int, length: int, like: Tensor) -> LayerState:
     """A layer's state before the first of `length` positions, without a source."""
-    dim, heads = config.attention_dim(kernel_size), config.attention_heads
+    heads = shape.attention
     key = value = conv = None
-    if dim:
-        key = like.new_zeros(batch, heads, length, dim // heads)
-        value = like.new_zeros(batch, heads, length, dim // heads)
-    if kernel_size:
-        conv = like.new_zeros(batch, kernel_size - 1, config.conv_dim(kernel_size))
+    if heads.count:
+        key = like.new_zeros(batch, heads.count, length, heads.width)
+        value = like.new_zeros(batch, heads.count, length, heads.width)
+    if shape.kernel_size:
+        conv = like.new_zeros(batch, shape.kernel_size - 1, shape.conv.inner)
     return LayerState(key, value, conv, None, None)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from litecompress.model.config import PAD_ID, ModelConfig
 from litecompress.model.dropout import dropout
 from litecompress.model.embedding import lookup_table, positions, sinusoids
+from litecompress.model.layer_shape import layer_shapes
 from litecompress.model.layers import (
     MASKED,
     DecoderLayer,
@@ -48,8 +49,9 @@ class LiteTransformer(nn.Module):
             self.target_embedding = lookup_table(config.target_vocab_size, config.embed_dim)
             self.output = nn.Linear(config.embed_dim, config.target_vocab_size, bias=False)
             nn.init.normal_(self.output.weight, std=config.embed_dim**-0.5)
-        self.encoder = nn.ModuleList(EncoderLayer(config, k) for k in config.encoder_kernel_sizes)
-        self.decoder = nn.ModuleList(DecoderLayer(config, k) for k in config.decoder_kernel_sizes)
+        encoder, decoder = layer_shapes(config, "encoder"), layer_shapes(config, "decoder")
+        self.encoder = nn.ModuleList(EncoderLayer(config, shape) for shape in encoder)
+        self.decoder = nn.ModuleList(DecoderLayer(config, shape) for shape in decoder)
 
     @classmethod
     def from_weights(
@@ -98,12 +100,12 @@ class LiteTransformer(nn.Module):
 
     def start(self, memory: Tensor, length: int) -> list[LayerState]:
         """Decoder states with room for `length` target positions."""
-        kernels = self.config.decoder_kernel_sizes
+        shapes = layer_shapes(self.config, "decoder")
         return [
-            empty_caches(self.config, kernel, len(memory), length, memory)._replace(
+            empty_caches(shape, len(memory), length, memory)._replace(
                 cross_key=key, cross_value=value
             )
-            for kernel, (key, value) in zip(kernels, self.cross_keys_values(memory), strict=True)
+            for shape, (key, value) in zip(shapes, self.cross_keys_values(memory), strict=True)
         ]
 
     def step(

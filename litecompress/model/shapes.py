@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from litecompress.errors import CheckpointError
 from litecompress.model.config import ModelConfig
+from litecompress.model.layer_shape import Heads, LayerShape, Stack, layer_shapes
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -13,15 +14,13 @@ Shapes = dict[str, tuple[int, ...]]
 def weight_shapes(config: ModelConfig) -> Shapes:
     """What a checkpoint of this config holds."""
     shapes = _tables(config)
-    for stack, kernels in (
-        ("encoder", config.encoder_kernel_sizes),
-        ("decoder", config.decoder_kernel_sizes),
-    ):
-        for i, kernel in enumerate(kernels):
-            layer = _layer(config, kernel)
-            if stack == "decoder" and not config.is_language_model:
-                d = config.embed_dim
-                layer |= _attention("cross_attention", d) | _norm("cross_norm", d)
+    stacks: tuple[Stack, ...] = ("encoder", "decoder")
+    for stack in stacks:
+        for i, shape in enumerate(layer_shapes(config, stack)):
+            layer = _layer(config, shape)
+            if shape.cross_attention.count:
+                layer |= _attention("cross_attention", shape.cross_attention)
+                layer |= _norm("cross_norm", config.embed_dim)
             shapes |= {f"{stack}.{i}.{name}": shape for name, shape in layer.items()}
     return shapes
 
@@ -56,24 +55,26 @@ def _tables(config: ModelConfig) -> Shapes:
     }
 
 
-def _layer(config: ModelConfig, kernel: int) -> Shapes:
+def _layer(config: ModelConfig, shape: LayerShape) -> Shapes:
     """Attention and convolution, as far as the layer has them, and the feed-forward network."""
-    d, attention, h = config.embed_dim, config.attention_dim(kernel), config.conv_dim(kernel)
-    shapes = _attention("attention", attention) if attention else {}
-    if h:
-        shapes |= _linear("conv.linear1", h, 2 * h if config.conv_glu else h)
-        shapes |= _linear("conv.linear2", h, h)
+    d, channels, inner = config.embed_dim, shape.conv.channels, shape.conv.inner
+    shapes = _attention("attention", shape.attention) if shape.attention.count else {}
+    if shape.conv.count:
+        shapes |= _linear("conv.linear1", channels, 2 * inner if config.conv_glu else inner)
+        shapes |= _linear("conv.linear2", inner, channels)
         if config.conv_type == "dynamic":
-            shapes["conv.kernel_predictor.weight"] = (config.conv_heads * kernel, h)
+            shapes["conv.kernel_predictor.weight"] = (shape.conv.count * shape.kernel_size, inner)
         else:
-            shapes["conv.kernel"] = (config.conv_heads, kernel)
-    shapes |= _linear("ffn.fc1", d, config.ffn_dim) | _linear("ffn.fc2", config.ffn_dim, d)
+            shapes["conv.kernel"] = (shape.conv.count, shape.kernel_size)
+    shapes |= _linear("ffn.fc1", d, shape.ffn_dim) | _linear("ffn.fc2", shape.ffn_dim, d)
     return shapes | _norm("lsra_norm", d) | _norm("ffn_norm", d)
 
 
-def _attention(name: str, dim: int) -> Shapes:
-    parts = ("query", "key", "value", "out")
-    return {k: v for p in parts for k, v in _linear(f"{name}.{p}", dim, dim).items()}
+def _attention(name: str, heads: Heads) -> Shapes:
+    shapes = _linear(f"{name}.out", heads.inner, heads.channels)
+    for part in ("query", "key", "value"):
+        shapes |= _linear(f"{name}.{part}", heads.channels, heads.inner)
+    return shapes
 
 
 def _linear(name: str, inputs: int, outputs: int) -> Shapes:

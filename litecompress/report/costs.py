@@ -32,11 +32,25 @@ def show_costs(values: Row, out: Console) -> None:
     table.add_row("total", *_cells(values["total"], bool(stored)))
     table.add_row("paper's scope", *_cells(values["paper"], bool(stored)))
     out.print(table)
+    if "kept" in values:
+        out.print(_kept_table(values["kept"]))
     out.print(
         "The paper counts parameters outside the embedding, and MACs of linear layers and\n"
         "attention products. All: also convolution taps, norms, positions and the output.",
         style="dim",
     )
+
+
+def _kept_table(stacks: Mapping[str, Sequence[Row]]) -> rich.table.Table:
+    """A line for each layer of a model that was pruned in structure."""
+    heads = ["layer", "attention\nheads", "cross\nheads", "convolution", "ffn"]
+    table = _table("What structured pruning left", heads)
+    for stack, layers in stacks.items():
+        for i, row in enumerate(layers):
+            conv = f"{row['conv_heads']} x {row['conv_head_dim']}" if row["conv_heads"] else "0"
+            counts = (row["attention_heads"], row["cross_attention_heads"], conv, row["ffn_dim"])
+            table.add_row(f"{stack} {i}", *map(str, counts))
+    return table
 
 
 def show_presets(rows: Iterable[Row], out: Console) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from math import prod
 from typing import Any
@@ -15,6 +15,7 @@ from litecompress.artifact import Artifact, Step
 from litecompress.cost import component
 from litecompress.encoding import Bands, Dense, Encoding, Sparse, float32_bytes, packed_bytes
 from litecompress.ledger import ratio, unpacked_bytes
+from litecompress.model.shapes import weight_shapes
 from litecompress.sizes.sheet import Sheet, stored_bytes
 
 FLOAT32, PACKED, FILE = "float32", "bit-packed", "entropy-coded"
@@ -75,7 +76,7 @@ def history_states(model: Artifact) -> list[State]:
     history, weights = model.history, model.weights
     places = {name: _Place.of(name, w, history) for name, w in weights.items()}
     merged = {i for place in places.values() for i in place.merged}
-    states = [State(FLOAT32, {n: float32_bytes(w) for n, w in weights.items()})]
+    states = [State(FLOAT32, _float32_sizes(model))]
     label: list[str] = []
     for i, step in enumerate(history, 1):
         label.append(step.stage)
@@ -86,6 +87,14 @@ def history_states(model: Artifact) -> list[State]:
     if any(max(place.masked, place.packed) > len(history) for place in places.values()):
         states.append(State(PACKED, {n: w.nbytes for n, w in weights.items()}))
     return states
+
+
+def _float32_sizes(model: Artifact) -> dict[str, int]:
+    """Bytes of each weight as it was trained, before structures were taken out of it."""
+    config = model.config
+    if any(step.stage == "structured" for step in model.history):
+        config = replace(config, encoder_kept=(), decoder_kept=())
+    return {name: 4 * prod(shape) for name, shape in weight_shapes(config).items()}
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def _masks(step: Step, name: str) -> bool:
 
 
 def _quantizes(step: Step, name: str) -> bool:
-    return step.stage == "quantize" and _matches(step.options, name)
+    return step.stage in ("quantize", "rate_distortion") and _matches(step.options, name)
 
 
 def _matches(options: Any, name: str) -> bool:

@@ -7,8 +7,10 @@ from litecompress.stages.prune import Prune
 from litecompress.stages.quantize import Quantize
 from litecompress.stages.rate_distortion import RateDistortion
 from litecompress.stages.recover import Recover
+from litecompress.stages.structured import Structured
 
 STAGES: dict[str, type[Stage]] = {
+    "structured": Structured,
     "prune": Prune,
     "quantize": Quantize,
     "rate_distortion": RateDistortion,
@@ -23,5 +25,6 @@ __all__ = [
     "RateDistortion",
     "Recover",
     "Stage",
+    "Structured",
     "apply",
 ]

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Protocol
 
 from litecompress.artifact import Artifact, Step
 from litecompress.encoding import Dense, Encoding, Sparse
-from litecompress.errors import StageError
+from litecompress.errors import CheckpointError, StageError
+from litecompress.model.config import ModelConfig
+from litecompress.model.shapes import check_shapes
 from litecompress.strict import plain
 
 
@@ -33,10 +35,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The new weights of a stage, and what it says of its work, skipped tensors included."""
+    """The new weights of a stage, and what it says of its work, skipped tensors included.
+
+    `config` is another one only where the model's structure changed.
+    """
 
     weights: Mapping[str, Encoding]
     summary: Mapping[str, Any]
+    config: ModelConfig | None = None
 
 
 def _is_float(values: Any) -> bool:
@@ -53,17 +59,15 @@ class Stage(Protocol):
 
 
 def apply(stage: Stage, artifact: Artifact, context: Context) -> Artifact:
-    """Run a stage, check that names and shapes stayed as they were, and write the history."""
+    """Run a stage, check that names and shapes are the config's, and write the history."""
     outcome = stage(artifact, context)
-    for name, encoding in outcome.weights.items():
-        before = artifact.weights.get(name)
-        if before is None or before.shape != encoding.shape:
-            raise StageError(
-                f"{stage.name}: expected {name} to keep its shape "
-                f"{before and before.shape}, got {encoding.shape}; this is a bug in the stage"
-            )
+    config = outcome.config or artifact.config
     weights = {**artifact.weights, **outcome.weights}
-    changed = replace(artifact, weights=weights)
+    try:
+        check_shapes(config, {name: encoding.shape for name, encoding in weights.items()})
+    except CheckpointError as error:
+        raise StageError(f"{stage.name}: {error}; this is a bug in the stage") from error
+    changed = replace(artifact, config=config, weights=weights)
     return changed.with_step(Step(stage.name, plain(stage), dict(outcome.summary)))
 
 

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from litecompress.artifact import Artifact, Step
 from litecompress.artifact_file import save_artifact
+from litecompress.corpus import ParallelText
 from litecompress.encoding import Dense, Sparse
 from litecompress.ledger import size_sheet, unpacked_bytes
 from litecompress.sizes.account import account
 from litecompress.sizes.values import sheet_values
 from litecompress.sizes.waterfall import FILE, FLOAT32, PACKED, history_states
-from litecompress.stages import Context, Prune, Quantize, apply
+from litecompress.stages import Context, Prune, Quantize, RateDistortion, Structured, apply
 from tests import models
 from tests.sizes.encodings import ALL, BASE, artifacts
 
@@ -114,3 +115,24 @@ def test_scopes_and_ratios_are_the_reports(tmp_path):
     assert last["artifact_bytes"]["numerator"] == "float32 checkpoint"
     for i, total in enumerate(values["scopes"]["artifact_bytes"]):
         assert sum(sizes[i] for sizes in values["components"].values()) == total
+
+
+def test_rate_distortion_is_a_step_of_its_own(tmp_path):
+    for split in ("train", "val"):
+        for side in ("en", "de"):
+            (tmp_path / f"{split}.{side}").write_text("\n".join(models.LINES))
+    data = ParallelText("parallel", str(tmp_path), "en", "de")
+    model = apply(RateDistortion(data, slope=1e-8), models.artifact(), Context())
+    states = history_states(model)
+    assert [state.step for state in states] == ["float32", "rate_distortion"]
+    assert sum(states[0].weights.values()) == model.float32_bytes(embeddings=True)
+    assert sum(states[1].weights.values()) == model.nbytes(embeddings=True)
+
+
+def test_before_structures_went_there_were_more_weights(tmp_path):
+    whole = models.artifact(embed_dim=64, ffn_dim=64)
+    model = apply(Structured(share=0.5), whole, Context())
+    states = history_states(model)
+    assert [state.step for state in states] == ["float32", "structured"]
+    assert sum(states[0].weights.values()) == whole.float32_bytes(embeddings=True)
+    assert sum(states[1].weights.values()) == model.float32_bytes(embeddings=True)
