@@ -13,6 +13,7 @@ from litecompress.cli import (
     compress,
     evaluate,
     export,
+    generate,
     import_,
     inspect,
     run,
@@ -36,7 +37,19 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-COMMANDS = (run, compress, scan, search, export, inspect, sizes, translate, evaluate, train)
+COMMANDS = (
+    run,
+    compress,
+    scan,
+    search,
+    export,
+    inspect,
+    sizes,
+    translate,
+    generate,
+    evaluate,
+    train,
+)
 for module in (*COMMANDS, import_):
     module.register(app)
 

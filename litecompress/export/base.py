@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -16,6 +16,7 @@ from litecompress.encoding import Affine, Dense, Encoding, Sparse, symmetric_int
 from litecompress.errors import ExportError
 
 Storage = Literal["native", "int8", "float32"]
+Become = Literal["native", "re_encoded", "decoded"]
 
 
 @dataclass(frozen=True)
@@ -74,33 +75,41 @@ def plan(artifact: Artifact, storage: Storage, target: str, carries: frozenset[s
     With `native`, a quantized encoding that the target cannot carry is an ExportError; zeros among
     plain values are written out.
     """
-    weights: dict[str, Encoding] = {}
-    became: dict[str, list[str]] = {"native": [], "re_encoded": [], "decoded": []}
-    foreign = []
-    for name, encoding in artifact.weights.items():
-        how = _how(name, encoding, storage, carries)
-        if how == "foreign":
-            foreign.append(f"{name} ({kind(encoding)})")
-            continue
-        became[how].append(name)
-        match how:
-            case "re_encoded":
-                weights[name] = symmetric_int8(encoding.decode())
-            case "decoded":
-                weights[name] = Dense(encoding.decode())
-            case _:
-                weights[name] = encoding
+    foreign = [
+        f"{name} ({kind(encoding)})"
+        for name, encoding in artifact.weights.items()
+        if _how(name, encoding, storage, carries) == "foreign"
+    ]
     if foreign:
         raise ExportError(
             f"{target}: expected encodings that the target carries ({', '.join(sorted(carries))}), "
             f"got {len(foreign)} others such as {foreign[0]}; use storage: int8 or float32"
         )
+
+    def become(name: str, encoding: Encoding) -> tuple[Become, Encoding]:
+        match _how(name, encoding, storage, carries):
+            case "re_encoded":
+                return "re_encoded", symmetric_int8(encoding.decode())
+            case "decoded":
+                return "decoded", Dense(encoding.decode())
+        return "native", encoding
+
+    return follow(artifact, become)
+
+
+def follow(artifact: Artifact, become: Callable[[str, Encoding], tuple[Become, Encoding]]) -> Plan:
+    """The plan that makes of each weight, by its name and encoding, what `become` says."""
+    weights: dict[str, Encoding] = {}
+    names: dict[Become, list[str]] = {"native": [], "re_encoded": [], "decoded": []}
+    for name, encoding in artifact.weights.items():
+        how, weights[name] = become(name, encoding)
+        names[how].append(name)
     return Plan(
         weights,
-        native=tuple(became["native"]),
-        re_encoded=tuple(became["re_encoded"]),
-        decoded=tuple(became["decoded"]),
-        re_encoding_psnr_db=_psnr_db(artifact, weights, became["re_encoded"]),
+        native=tuple(names["native"]),
+        re_encoded=tuple(names["re_encoded"]),
+        decoded=tuple(names["decoded"]),
+        re_encoding_psnr_db=_psnr_db(artifact, weights, names["re_encoded"]),
     )
 
 

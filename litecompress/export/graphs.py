@@ -1,4 +1,4 @@
-"""The two graphs of a package as torch modules with plain tensors in and out.
+"""The two graphs of a translation package as torch modules with plain tensors in and out.
 
 `encoder`: source -> memory_bias, and cross_key_i, cross_value_i of every decoder layer i.
 `decoder`: token, step, memory_bias, and per layer key_i, value_i, conv_i, cross_key_i,
@@ -65,13 +65,20 @@ def build(
     """
     if config.is_language_model:
         raise UnsupportedOpError(
-            "expected an encoder-decoder, got a language model; no target exports it yet"
+            "expected an encoder-decoder, got a language model; export it to onnx"
         )
     model = LiteTransformer.from_weights(config, weights)
+    replace_convolutions(model, valid)
+    return model
+
+
+def replace_convolutions(
+    model: nn.Module, valid: Callable[[Tensor, Tensor], Tensor] | None = None
+) -> None:
+    """Give a network's convolutions the form that exporters need, or `valid` (see conv_branch)."""
     for module in model.modules():
         if isinstance(module, ConvBranch):
             module.valid = valid or _gather
-    return model
 
 
 def state_parts(config: ModelConfig) -> list[tuple[str, ...]]:

@@ -1,78 +1,81 @@
-"""Export to ONNX: encoder and decoder step as two graphs that share one file of weights."""
+"""Export to ONNX: graphs that share one file of weights."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import onnx_ir as ir
-import torch
 from onnx_ir.passes import common as passes
-from torch import nn
-from torch.export import Dim
 
 from litecompress.artifact import Artifact
 from litecompress.backends import load_backend
-from litecompress.export import graphs
-from litecompress.export.base import Exported, Plan, Storage, plan
-from litecompress.export.conv_branch import DOMAIN, OPSET, conv_operator, decomposition
-from litecompress.export.onnx_lowering import Lowering, multiplied_weights
-from litecompress.export.onnx_symbols import translation_table
-from litecompress.model.config import ModelConfig
-from litecompress.silence import silenced
+from litecompress.encoding import Affine, Bands, Encoding, Palette, Sparse
+from litecompress.errors import ExportError
+from litecompress.export.base import Exported, Plan, is_matrix
+from litecompress.export.conv_branch import DOMAIN, decomposition
+from litecompress.export.onnx_lowering import Lowering, store
+from litecompress.export.onnx_plan import OnnxStorage, plan_onnx
+from litecompress.export.onnx_products import Activations
+from litecompress.export.onnx_simplify import simplify
+from litecompress.export.onnx_trace import trace
+from litecompress.export.onnx_weights_file import WeightsFile
+from litecompress.export.onnx_writer import CONTRIB
 
 load_backend("onnxruntime")  # torch's exporter asks for it half way and hides that it is missing
 
 IR_VERSION = 10  # ONNX Runtime refuses what the newest onnx package writes by default
 WEIGHTS_FILE = "weights.bin"
-INLINE_BYTES = 256  # smaller tensors stay in the graph
-ALIGN_BYTES = 64
-CARRIES = frozenset({"palette", "sparse_palette", "affine"})
 
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """`encoder.onnx`, `decoder.onnx` and `weights.bin`; batch and lengths are dynamic.
+    """`encoder.onnx` and `decoder.onnx`, or a language model's `step.onnx`, and `weights.bin`.
 
-    `storage`: `int8` re-encodes matrices to a symmetric grid a row, computed in integers with
-    activations quantized on the fly; `native` keeps palettes and zeros, exact, expanded when the
-    model is loaded; `float32` decodes. `conv_branch`: `builtin` writes the convolution in standard
-    operators, `custom` as one operator of domain `litecompress` that carries them as a function.
+    Batch and lengths are dynamic. `storage`: `native` keeps every encoding, packed; `int8` and
+    `int4` round what is not on such a grid; `float16` and `float32` decode. Grids are multiplied in
+    integers with activations quantized on the fly; all else is expanded when the model is loaded.
+    `activations` are quantized with weights of 8 bits `per_tensor` in standard operators, or
+    `per_block` of a row, faster where a CPU has dot products of bytes and much slower where not.
+    `conv_branch`: `builtin` writes the convolution in standard operators, `custom` as one operator
+    of domain `litecompress` that carries them as a function.
     """
 
     target: ClassVar[str] = "onnx"
-    storage: Storage = "int8"
+    storage: OnnxStorage = "int8"
     conv_branch: Literal["builtin", "custom"] = "builtin"
+    activations: Activations = "per_tensor"
 
     def __call__(self, artifact: Artifact, folder: Path) -> Exported:
-        planned = plan(artifact, self.storage, self.target, CARRIES)
-        model = graphs.build(artifact.config, planned.decode(), conv_operator)
-        traced = _trace(model)
-        multiplied = multiplied_weights([m.graph for m in traced.values()])
-        weights = _WeightsFile(folder / WEIGHTS_FILE)
+        """Write the graphs and the one file of weights."""
+        planned = plan_onnx(artifact, self.storage)
+        traced = trace(artifact.config, planned)
+        stored = store(planned.weights, [model.graph for model in traced.values()])
+        weights = WeightsFile(folder / WEIGHTS_FILE)
         ops: Counter[str] = Counter()
-        for role, graph_model in traced.items():
-            Lowering(graph_model.graph, planned.weights, multiplied).run()
-            self._finish(graph_model)
-            ops.update(operators(graph_model))
-            weights.take(graph_model)
-            ir.save(graph_model, folder / f"{role}.onnx")
+        for role, model in traced.items():
+            Lowering(model.graph, stored, self.activations).run()
+            self._finish(model)
+            ops.update(operators(model))
+            weights.take(model)
+            ir.save(model, folder / f"{role}.onnx")
         weights.write()
-        files = {"encoder": "encoder.onnx", "decoder": "decoder.onnx", "weights": WEIGHTS_FILE}
-        fallbacks = tuple(sorted(o for o in ops if o.startswith(f"{DOMAIN}::")))
+        _check_complete(planned, weights)
         return Exported(
             target=self.target,
             folder=folder,
-            files=files,
+            files={**{role: f"{role}.onnx" for role in traced}, "weights": WEIGHTS_FILE},
             ops=dict(sorted(ops.items())),
             native=planned.native,
             re_encoded=planned.re_encoded,
             decoded=planned.decoded,
-            fallbacks=fallbacks,
+            fallbacks=tuple(sorted(o for o in ops if o.startswith(f"{DOMAIN}::"))),
             re_encoding_psnr_db=planned.re_encoding_psnr_db,
-            quantized_byte_share=weights.quantized_byte_share(planned),
+            quantized_byte_share=quantized_byte_share(planned.weights),
         )
 
     def _finish(self, model: ir.Model) -> None:
@@ -85,6 +88,9 @@ class OnnxExport:
         if self.conv_branch == "builtin":
             passes.InlinePass()(model)
             del model.graph.opset_imports[DOMAIN]
+        simplify(model.graph)
+        if any(n.domain == CONTRIB for n in model.graph):
+            model.graph.opset_imports[CONTRIB] = 1
         passes.RemoveUnusedNodesPass()(model)
         passes.ClearMetadataAndDocStringPass()(model)
         model.ir_version = IR_VERSION
@@ -92,102 +98,36 @@ class OnnxExport:
 
 
 def operators(model: ir.Model) -> Counter[str]:
-    """Operator types of a graph, counted; those of the project's domain with their prefix."""
-    return Counter(
-        f"{n.domain}::{n.op_type}" if n.domain == DOMAIN else n.op_type for n in model.graph
-    )
+    """Operator types of a graph, counted; those of no standard domain with their prefix."""
+    return Counter(f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in model.graph)
 
 
-class _WeightsFile:
-    """All larger tensors of a package, each stored once whichever graphs use it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.data = bytearray()
-        self.offsets: dict[tuple[str, bytes], int] = {}
-        self.matrices: dict[str, tuple[int, bool]] = {}  # name -> elements, in 8 bits or fewer
-
-    def take(self, model: ir.Model) -> None:
-        """Move a graph's initializers into the file."""
-        for value in model.graph.initializers.values():
-            tensor = value.const_value
-            assert tensor is not None and value.name is not None
-            content = tensor.tobytes()
-            if len(tensor.shape) == 2:
-                name = value.name.removeprefix("litecompress.").removeprefix("model.")
-                self.matrices[name] = (tensor.size, tensor.dtype.itemsize == 1)
-            if len(content) < INLINE_BYTES:
-                continue
-            key = (str(tensor.dtype), content)
-            if key not in self.offsets:
-                self.data.extend(bytes(-len(self.data) % ALIGN_BYTES))
-                self.offsets[key] = len(self.data)
-                self.data.extend(content)
-            value.const_value = ir.ExternalTensor(
-                self.path.name,
-                self.offsets[key],
-                len(content),
-                tensor.dtype,
-                shape=tensor.shape,  # type: ignore[arg-type]
-                name=value.name,
-                base_dir=self.path.parent,
-            )
-
-    def write(self) -> None:
-        self.path.write_bytes(self.data)
-
-    def quantized_byte_share(self, planned: Plan) -> float:
-        """Share of the weight matrices, by size in float32, that the file holds in 8 bits."""
-        matrices = [(n, *m) for n, m in self.matrices.items() if n in planned.weights]
-        matrices = [m for m in matrices if m[0].endswith(".weight")]
-        total = sum(size for _, size, _ in matrices)
-        return sum(size for _, size, small in matrices if small) / total if total else 0.0
+def quantized_byte_share(weights: Mapping[str, Encoding]) -> float:
+    """Share of the weight matrices, by size in float32, that are stored in 8 bits or fewer."""
+    matrices = [w for n, w in weights.items() if is_matrix(n, w)]
+    total = sum(prod(w.shape) for w in matrices)
+    return sum(map(_small_elements, matrices)) / total if total else 0.0
 
 
-def _trace(model: nn.Module) -> dict[str, ir.Model]:
-    """Both graphs with symbolic weights, batch and lengths dynamic."""
-    config: ModelConfig = model.config  # type: ignore[assignment]
-    batch, source, target = (
-        Dim(name, min=1, max=4096) for name in ("batch", "source_length", "target_length")
-    )
-    token = {0: batch}
-    cache, cross = {0: batch, 2: target}, {0: batch, 2: source}
-    state = {"key": cache, "value": cache, "conv": token, "cross_key": cross, "cross_value": cross}
-    states = tuple(state[part] for parts in graphs.state_parts(config) for part in parts)
-    decoder_shapes: tuple[Any, ...] = (token, {}, {0: batch, 3: source}, states)
-    return {
-        "encoder": _export(
-            graphs.EncoderGraph(model),  # type: ignore[arg-type]
-            graphs.encoder_example(2, 9),
-            graphs.encoder_names(config),
-            ({0: batch, 1: source},),
-        ),
-        "decoder": _export(
-            graphs.DecoderGraph(model),  # type: ignore[arg-type]
-            graphs.decoder_example(model, 2, 9, 12),  # type: ignore[arg-type]
-            graphs.decoder_names(config),
-            decoder_shapes,
-        ),
-    }
+def _small_elements(encoding: Encoding) -> int:
+    """Elements that are codes, a masked zero among codes being one."""
+    match encoding:
+        case Affine() | Palette() | Sparse(values=Affine() | Palette()):
+            return prod(encoding.shape)
+        case Bands(parts=parts):
+            return sum(map(_small_elements, parts))
+    return 0
 
 
-def _export(
-    module: nn.Module,
-    example: tuple[torch.Tensor, ...],
-    names: tuple[list[str], list[str]],
-    shapes: tuple[Any, ...],
-) -> ir.Model:
-    with silenced():
-        program = torch.onnx.export(
-            module.eval(),
-            example,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=names[0],
-            output_names=names[1],
-            dynamic_shapes=shapes,
-            custom_translation_table=translation_table(),
-            verbose=False,
+def _check_complete(planned: Plan, weights: WeightsFile) -> None:
+    """An ExportError where a graph does not read a weight under its own name."""
+    lost = [
+        name
+        for name in planned.weights
+        if not any(n == name or n.startswith(name + ".") for n in weights.names)
+    ]
+    if lost:
+        raise ExportError(
+            f"onnx: expected every weight in a graph, got none that reads {', '.join(lost)}; "
+            "report this with the model's config"
         )
-    assert program is not None
-    return program.model

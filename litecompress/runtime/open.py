@@ -4,25 +4,93 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from litecompress.artifact_file import load_model
 from litecompress.backends import named_extras
 from litecompress.errors import InputError, LiteCompressError
 from litecompress.export.package import MANIFEST, package_tokenizers, read_manifest
-from litecompress.runtime.session import Session
+from litecompress.runtime.session import LanguageSession, Session
 from litecompress.tokenizer import Tokenizers
 
+if TYPE_CHECKING:
+    from litecompress.artifact import Artifact
+
 LEVELS = {"onnx": "executed", "tflite": "executed", "coreml": "emulated"}
+_S = TypeVar("_S")
 
 
-def open_package(folder: Path, target: str) -> Session:
+def open_package(folder: Path, target: str, threads: int | None = None) -> Session:
     """The session for a target's files; what the runtime refuses is an InputError."""
+    return _opened(folder, target, _session_class, threads)
+
+
+def open_model(path: Path, threads: int | None = None) -> tuple[Session, Tokenizers]:
+    """A session and its tokenizers, from a package, an artifact or a checkpoint.
+
+    A package runs on one thread where none are asked for; PyTorch keeps what it has.
+    """
+    if (path / MANIFEST).is_file():
+        manifest = read_manifest(path)
+        _check_kind(path, "step" in manifest["roles"], language=False)
+        tokenizers = Tokenizers.of(*package_tokenizers(path, manifest))
+        return open_package(path, manifest["target"], threads), tokenizers
+    artifact = _artifact(path, threads, language=False)
+    from litecompress.runtime.torch_session import TorchSession
+
+    return TorchSession.of(artifact), artifact.tokenizers()
+
+
+def open_language_model(
+    path: Path, threads: int | None = None
+) -> tuple[LanguageSession, Tokenizers]:
+    """The same for a language model."""
+    if (path / MANIFEST).is_file():
+        manifest = read_manifest(path)
+        _check_kind(path, "step" in manifest["roles"], language=True)
+        tokenizers = Tokenizers.of(*package_tokenizers(path, manifest))
+        return _opened(path, manifest["target"], _language_class, threads), tokenizers
+    artifact = _artifact(path, threads, language=True)
+    from litecompress.runtime.torch_language import TorchLanguageSession
+
+    return TorchLanguageSession.of(artifact), artifact.tokenizers()
+
+
+def _artifact(path: Path, threads: int | None, *, language: bool) -> Artifact:
+    """An artifact or a checkpoint of the right kind, with torch ready to run it."""
+    from litecompress.artifact_file import load_model
+
+    artifact = load_model(path)
+    _check_kind(path, artifact.config.is_language_model, language=language)
+    with named_extras():
+        import torch
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return artifact
+
+
+def _check_kind(path: Path, is_language_model: bool, *, language: bool) -> None:
+    """An InputError for a language model in place of a translation model, or the reverse."""
+    if is_language_model != language:
+        kinds = ["a translation or summarization model", "a language model"]
+        verb = "generate" if is_language_model else "translate"
+        raise InputError(
+            f"{path}: expected {kinds[language]}, got {kinds[is_language_model]}; "
+            f"use litecompress {verb}"
+        )
+
+
+def _opened(
+    folder: Path,
+    target: str,
+    class_of: Callable[[str], Callable[[Path, int], _S]],
+    threads: int | None,
+) -> _S:
     if target not in LEVELS:
         raise InputError(f"expected a package for {', '.join(LEVELS)}, got one for {target!r}")
     with named_extras():
-        session = _session_class(target)
+        session = class_of(target)
     try:
-        return session(folder)
+        return session(folder, threads or 1)
     except LiteCompressError:
         raise
     except Exception as error:  # each runtime has its own, down to RuntimeError
@@ -31,7 +99,7 @@ def open_package(folder: Path, target: str) -> Session:
         ) from error
 
 
-def _session_class(target: str) -> Callable[[Path], Session]:
+def _session_class(target: str) -> Callable[[Path, int], Session]:
     """The session of a target; its runtime is imported here."""
     match target:
         case "onnx":
@@ -44,16 +112,13 @@ def _session_class(target: str) -> Callable[[Path], Session]:
             return LiteRTSession
     from litecompress.runtime.mil import CoreMLSession
 
-    return CoreMLSession
+    return lambda folder, _: CoreMLSession(folder)
 
 
-def open_model(path: Path) -> tuple[Session, Tokenizers]:
-    """A session and its tokenizers, from a package, an artifact or a checkpoint."""
-    if (path / MANIFEST).is_file():
-        manifest = read_manifest(path)
-        tokenizers = Tokenizers.of(*package_tokenizers(path, manifest))
-        return open_package(path, manifest["target"]), tokenizers
-    from litecompress.runtime.torch_session import TorchSession
+def _language_class(target: str) -> Callable[[Path, int], LanguageSession]:
+    """The same for a language model, which not every target takes."""
+    if target != "onnx":
+        raise InputError(f"expected a language model's package for onnx, got one for {target}")
+    from litecompress.runtime.ort import OnnxLanguageSession
 
-    artifact = load_model(path)
-    return TorchSession.of(artifact), artifact.tokenizers()
+    return OnnxLanguageSession

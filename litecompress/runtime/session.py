@@ -27,20 +27,34 @@ class State:
         fixed = self.fixed if same_sources else {k: v[order] for k, v in self.fixed.items()}
         return State(fixed, {k: v[order] for k, v in self.caches.items()})
 
+    def release(self) -> None:
+        """Say that nothing will be read from here any more; its memory may serve another state."""
 
-class Session(Protocol):
+
+class Decoder(Protocol):
+    """What a search steps through."""
+
+    @property
+    def max_target(self) -> int:
+        """Most target tokens that can be decoded."""
+
+    def step(self, tokens: Tokens, step: int, state: State) -> tuple[Logits, State]:
+        """Logits (B, V), the caller's own, after the newest tokens (B,), the `step`-th from 0."""
+
+
+class Session(Decoder, Protocol):
     """A loaded model: an encoder and a decoder step."""
 
     @property
     def max_source(self) -> int:
         """Most source tokens a sentence may have."""
 
-    @property
-    def max_target(self) -> int:
-        """Most target tokens that can be decoded."""
-
     def start(self, source: Tokens, length: int) -> State:
         """Encode source tokens (B, S), padded on the right, with room for `length` targets."""
 
-    def step(self, tokens: Tokens, step: int, state: State) -> tuple[Logits, State]:
-        """Logits (B, V) after the newest tokens (B,), the `step`-th counted from 0."""
+
+class LanguageSession(Decoder, Protocol):
+    """A loaded language model: a decoder step alone."""
+
+    def begin(self, batch: int, length: int) -> State:
+        """The state of `batch` rows before the first token, with room for `length` tokens."""

@@ -11,7 +11,7 @@ from litecompress.model.layers import LayerState
 from litecompress.model.lite_transformer import LiteTransformer
 from litecompress.runtime.session import Logits, State, Tokens
 
-_CACHES = ("key", "value", "conv")
+CACHES = ("key", "value", "conv")
 _FIXED = ("cross_key", "cross_value")
 
 
@@ -39,29 +39,33 @@ class TorchSession:
     def start(self, source: Tokens, length: int) -> State:
         memory, bias = self.model.encode(torch.from_numpy(source).to(self.device))
         states = self.model.start(memory, length)
-        fixed = _present(states, _FIXED)
-        return State({"memory_bias": bias, **fixed}, _present(states, _CACHES))
+        fixed = present(states, _FIXED)
+        return State({"memory_bias": bias, **fixed}, present(states, CACHES))
 
     @torch.inference_mode()
     def step(self, tokens: Tokens, step: int, state: State) -> tuple[Logits, State]:
-        layers = [
-            LayerState(
-                *(state.caches.get(f"{n}_{i}") for n in _CACHES),
-                *(state.fixed.get(f"{n}_{i}") for n in _FIXED),
-            )
-            for i in range(len(self.model.decoder))
-        ]
         logits, after = self.model.step(
             torch.from_numpy(tokens).to(self.device)[:, None],
             torch.tensor([step], device=self.device),
             state.fixed["memory_bias"],
-            layers,
+            layer_states(state, len(self.model.decoder)),
         )
-        caches = _present(after, _CACHES)
+        caches = present(after, CACHES)
         return logits.cpu().numpy().astype(np.float32), State(state.fixed, caches)
 
 
-def _present(states: list[LayerState], parts: tuple[str, ...]) -> dict[str, Tensor]:
+def layer_states(state: State, layers: int) -> list[LayerState]:
+    """The state as the layers take it."""
+    return [
+        LayerState(
+            *(state.caches.get(f"{n}_{i}") for n in CACHES),
+            *(state.fixed.get(f"{n}_{i}") for n in _FIXED),
+        )
+        for i in range(layers)
+    ]
+
+
+def present(states: list[LayerState], parts: tuple[str, ...]) -> dict[str, Tensor]:
     """Those parts of the layers' states that are there, by name."""
     named = [(i, n, getattr(state, n)) for i, state in enumerate(states) for n in parts]
     return {f"{n}_{i}": tensor for i, n, tensor in named if tensor is not None}

@@ -14,7 +14,9 @@ from litecompress.sizes.spans import Span, divide
 _GRAPH, _INITIALIZER = 7, 5  # of a model, of a graph
 _NAME, _EXTERNAL_DATA, _KEY, _VALUE = 8, 13, 1, 2  # of a tensor, of an entry
 _INLINE = (9, 4, 5, 6, 7, 10, 11)  # of a tensor: raw bytes, then values by their type
-_PARAMETER = re.compile(r"(.*)\.(scale|zero_point|codebook)")
+_STORED = re.compile(
+    r"(.+?)(\.part\d+)?(?:\.(scale|zero_point|codebook|mask|rows)|(?:\.bits[124]))?"
+)
 
 
 def package_parts(folder: Path, files: Mapping[str, int]) -> list[Part]:
@@ -39,12 +41,12 @@ def package_parts(folder: Path, files: Mapping[str, int]) -> list[Part]:
 def _spans(file: str, content: bytes) -> Iterator[tuple[str, Span]]:
     """Every initializer's bytes, and the file that they are in."""
     named = [
-        (_tensor_and_role(tensor.text(_NAME)), tensor)
+        (_stored_as(tensor.text(_NAME)), tensor)
         for tensor in Message(content).all(_GRAPH, _INITIALIZER)
     ]
-    coded = {name for (name, role), _ in named if role == "codebook"}
-    for (name, role), tensor in named:
-        role = "indices" if role == "values" and name in coded else role
+    coded = {(name, part) for (name, part, role), _ in named if role == "codebook"}
+    for (name, part, role), tensor in named:
+        role = "indices" if role == "values" and (name, part) in coded else role
         outside = {e.text(_KEY): e.text(_VALUE) for e in tensor.all(_EXTERNAL_DATA)}
         if outside:
             start, size = int(outside.get("offset", 0)), int(outside["length"])
@@ -55,8 +57,8 @@ def _spans(file: str, content: bytes) -> Iterator[tuple[str, Span]]:
                     yield file, Span(values.start, values.size, name, role)
 
 
-def _tensor_and_role(name: str) -> tuple[str, str]:
-    """The weight that an initializer belongs to, and what it is in it."""
+def _stored_as(name: str) -> tuple[str, str, str]:
+    """The weight that an initializer belongs to, the band of it if any, and what it is there."""
     name = name.removeprefix("litecompress.").removeprefix("model.")
-    match = _PARAMETER.fullmatch(name)
-    return (match[1], match[2]) if match else (name, "values")
+    match = _STORED.fullmatch(name)
+    return (match[1], match[2] or "", match[3] or "values") if match else (name, "", "values")

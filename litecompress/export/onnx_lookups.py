@@ -1,0 +1,62 @@
+"""Rows of stored tables, looked up as codes and only then expanded."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from litecompress.encoding import Affine
+from litecompress.export.onnx_expand import Expander
+from litecompress.export.onnx_grids import is_blockwise, is_integer_grid
+from litecompress.export.onnx_stored import StoredWeight
+
+
+class LookUps:
+    """Looks up rows of weights of one graph."""
+
+    def __init__(self, expander: Expander) -> None:
+        self.writer, self.expander = expander.writer, expander
+
+    def rows(self, weight: StoredWeight, ids: ir.Value) -> ir.Value:
+        """Rows (B, T, D) of a table (V, D) in float32 for ids (B, T)."""
+        if is_blockwise(weight.encoding) and weight.shape[1] % 2 == 0:
+            return self._block_rows(weight, ids)
+        if is_integer_grid(weight.encoding):
+            return self._grid_rows(weight, ids)
+        if weight.has_codes:
+            codes = self._gathered(weight, self.expander.codes(weight), ids)
+            return self.expander.look_up(weight, codes)
+        return self._gathered(weight, self.expander.floats(weight), ids)
+
+    def _block_rows(self, weight: StoredWeight, ids: ir.Value) -> ir.Value:
+        """The last axis is packed in pairs, so it has to be even."""
+        affine = weight.encoding
+        assert isinstance(affine, Affine)
+        inputs = [self.expander.array(weight), ids, self.expander.scale(weight)]
+        if ".zero_point" in weight.arrays:
+            inputs.append(self.expander.zero_point(weight))
+        axes = {"gather_axis": 0, "quantize_axis": 1}
+        return self.writer.emit_contrib(
+            "GatherBlockQuantized", *inputs, **axes, bits=4, block_size=affine.group_size
+        )
+
+    def _grid_rows(self, weight: StoredWeight, ids: ir.Value) -> ir.Value:
+        emit, to_float = self.writer.emit, {"to": ir.DataType.FLOAT}
+        rows = emit("Cast", self._gathered(weight, self.expander.codes(weight), ids), **to_float)
+        zero, scale = self.expander.zero_point(weight), self.expander.scale(weight)
+        if ".zero_point" in weight.arrays:
+            zero = self._of_rows(zero, ids)
+        rows = emit("Sub", rows, emit("Cast", zero, **to_float))
+        several = weight.arrays[".scale"].size > 1
+        return emit("Mul", rows, self._of_rows(scale, ids) if several else scale)
+
+    def _of_rows(self, parameters: ir.Value, ids: ir.Value) -> ir.Value:
+        """Parameters (V,) of the rows that are looked up, (B, T, 1)."""
+        found = self.writer.emit("Gather", parameters, ids)
+        return self.writer.emit("Unsqueeze", found, self.writer.integers(-1))
+
+    def _gathered(self, weight: StoredWeight, table: ir.Value, ids: ir.Value) -> ir.Value:
+        """Rows of a table stored (V, D), or columns of one that is stored turned."""
+        if not weight.turned:
+            return self.writer.emit("Gather", table, ids)
+        columns = self.writer.emit("Gather", table, ids, axis=1)  # (D, B, T)
+        return self.writer.emit("Transpose", columns, perm=[1, 2, 0])
