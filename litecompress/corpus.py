@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from litecompress.errors import InputError, RecipeError
 from litecompress.text import read_lines
@@ -90,6 +92,9 @@ class PlainText:
     def names(self, split: Split) -> list[str]:
         """What an error calls the text."""
         return [", ".join(getattr(self, split))]
+
+
+TrainingText = Annotated[ParallelText | PairTable | PlainText, Field(discriminator="kind")]
 
 
 def read_parallel(source: Path, target: Path) -> tuple[list[str], list[str]]:

@@ -251,6 +251,16 @@ def sparsity(encoding: Encoding) -> float:
     return 1 - float(np.count_nonzero(encoding.mask)) / prod(encoding.shape)
 
 
+def stored_values(encoding: Encoding) -> Encoding:
+    """What holds the numbers: the survivors of a pruned weight, else the encoding itself."""
+    return encoding.values if isinstance(encoding, Sparse) else encoding
+
+
+def is_floating_point(encoding: Encoding) -> bool:
+    """Whether a weight, pruned or not, is not quantized yet."""
+    return isinstance(stored_values(encoding), Dense)
+
+
 def float32_bytes(encoding: Encoding) -> int:
     """Bytes of the same weight in float32."""
     return 4 * prod(encoding.shape)

@@ -161,7 +161,7 @@ def test_everything_is_the_papers_count_and_more(config):
     kernels=st.lists(st.sampled_from([3, 7, 15, 31]), min_size=1, max_size=7),
     dynamic=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_papers_convention_in_closed_form(source, target, quarter, kernels, dynamic):
     d, layers, both, h = 8 * quarter, len(kernels), source + target, 4 * quarter
     config = models.config(

@@ -91,7 +91,6 @@ def test_the_specification_decodes_every_stream(symbols):
     assert reference.decode(encode(symbols), symbols.size) == symbols.reshape(-1).tolist()
 
 
-@settings(deadline=None)
 @given(
     hnp.arrays(
         np.uint8,
@@ -118,7 +117,6 @@ def tables(draw):
     return draw(st.sampled_from(reference.LOG2_TOTALS)), p, codes, present
 
 
-@settings(deadline=None)
 @given(tables(), st.integers(0, 7), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_what_the_specification_encodes_is_decoded(table, g, number, random):
     k, p, codes, present = table
@@ -135,7 +133,7 @@ def test_a_stream_is_within_one_percent_of_its_entropy(name):
     assert len(data) - tables_only <= 1.01 * entropy_bytes(symbols)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 256), st.floats(0, 0.6), st.integers(0, 2**32 - 1))
 def test_any_distribution_costs_at_most_one_percent_and_a_little(alphabet, slope, seed):
     rng = np.random.default_rng(seed)
@@ -211,7 +209,6 @@ def test_the_example_of_the_specification_is_true():
     assert f"`{encode(STREAMS['two symbols in turn']).hex(' ')}`" in text
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.int64, st.integers(2, 256), elements=st.sampled_from([0, 1, 3, 500, 10**6])))
 def test_frequencies_are_whole_positive_and_come_back(counts):
     counts[[0, -1]] += 1
@@ -226,7 +223,6 @@ def test_frequencies_are_whole_positive_and_come_back(counts):
     assert reference.read_table(data)[0].start == table.starts.tolist()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2**53 - 1))
 def test_whole_logarithms_are_close(number):
     length = int(code_length.log2(np.array(number))) / code_length.UNIT
@@ -266,7 +262,6 @@ def test_flipped_bytes_are_refused_or_decode_to_as_many_symbols(name):
     assert refused > 6
 
 
-@settings(deadline=None)
 @given(st.sampled_from([b"", b"\x10", b"\x20", b"\x20\x0a\x0a\x11"]), st.binary(max_size=80))
 def test_random_bytes_are_refused_or_decode_to_as_many_symbols(head, tail):
     try:

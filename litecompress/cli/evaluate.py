@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from litecompress.cli.decoding import (
+    SEARCH,
+    Beam,
+    LengthPenalty,
+    MaxLength,
+    MaxSource,
+    MinLength,
+    NoRepeat,
+)
 from litecompress.cli.options import AsJson, Force, Model, Quiet, is_terminal
 
 if TYPE_CHECKING:
     from litecompress.evaluate.batching import Track
-    from litecompress.runtime.search import SearchConfig
 
-TEXT, BASELINES, SEARCH = "Test set", "Baselines", "Decoding"
+TEXT, BASELINES = "Test set", "Baselines"
 Task = Annotated[
     str | None,
     typer.Option(help="translation, summarization or language-model; by default the model's."),
@@ -35,12 +43,6 @@ Text = Annotated[
 ]
 Limit = Annotated[
     int | None, typer.Option(help="Only the first so many lines.", min=1, rich_help_panel=TEXT)
-]
-MaxSource = Annotated[
-    int | None,
-    typer.Option(
-        help="Cut longer sources to so many tokens, as in training.", min=2, rich_help_panel=TEXT
-    ),
 ]
 Window = Annotated[
     int, typer.Option(help="Language model: tokens seen at once.", rich_help_panel=TEXT)
@@ -67,25 +69,6 @@ Resamples = Annotated[
     int, typer.Option(help="Of the bootstrap.", min=100, rich_help_panel=BASELINES)
 ]
 Seed = Annotated[int, typer.Option(help="Of the bootstrap.", min=0, rich_help_panel=BASELINES)]
-Beam = Annotated[
-    int, typer.Option(help="Hypotheses kept; 1 is greedy.", min=1, rich_help_panel=SEARCH)
-]
-LengthPenalty = Annotated[
-    float, typer.Option(help="Above 1 favours long output.", rich_help_panel=SEARCH)
-]
-NoRepeat = Annotated[
-    int,
-    typer.Option(
-        "--no-repeat-ngram", help="No n-gram twice; 0 is off.", min=0, rich_help_panel=SEARCH
-    ),
-]
-MinLength = Annotated[int, typer.Option(help="Tokens at least.", min=0, rich_help_panel=SEARCH)]
-MaxLength = Annotated[
-    int | None,
-    typer.Option(
-        help="Tokens at most; by default 1.2 of the source's and 10.", min=1, rich_help_panel=SEARCH
-    ),
-]
 Hypotheses = Annotated[
     Path | None, typer.Option(help="Write the output here, one a line.", rich_help_panel=SEARCH)
 ]
@@ -128,26 +111,26 @@ def evaluate(
 ) -> None:
     """BLEU and chrF, ROUGE, or perplexity, with 95 % intervals and paired tests."""
     from litecompress.evaluate import bootstrap, job, run, running_text
+    from litecompress.runtime.options import SearchOptions
 
-    result = run.evaluate(
-        job.Job(
-            model,
-            job.Corpus(source, reference, pairs, source_column, target_column, text, limit),
-            task,
-            tuple(against or ()),
-            tuple(against_file or ()),
-            lead,
-            hypotheses,
-            force,
-            max_source,
-            _search(beam, length_penalty, no_repeat_ngram, min_length, max_length),
-            running_text.Windows(window, context),
-            bootstrap.Resampling(resamples, seed),
-            device,
-        ),
-        _progress(shown=is_terminal() and not quiet),
+    corpus = job.Corpus(source, reference, pairs, source_column, target_column, text, limit)
+    options = SearchOptions(beam, 1, length_penalty, no_repeat_ngram, min_length, max_length)
+    asked = job.Job(
+        model,
+        corpus,
+        task,
+        against=tuple(against or ()),
+        against_files=tuple(against_file or ()),
+        lead=lead,
+        hypotheses=hypotheses,
+        force=force,
+        max_source=max_source,
+        search=options.search(),
+        windows=running_text.Windows(window, context),
+        resampling=bootstrap.Resampling(resamples, seed),
+        device=device,
     )
-    _print(result, as_json)
+    _print(run.evaluate(asked, _progress(shown=is_terminal() and not quiet)), as_json)
 
 
 def _print(result: dict[str, Any], as_json: bool) -> None:
@@ -158,22 +141,6 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
         typer.echo(json.dumps(result, indent=2))
     else:
         show(result, console())
-
-
-def _search(
-    beam: int, length_penalty: float, no_repeat_ngram: int, min_length: int, max_length: int | None
-) -> SearchConfig:
-    """The search that the options ask for."""
-    from litecompress.runtime.search import SearchConfig
-
-    at_most = {} if max_length is None else {"max_length_a": 0.0, "max_length_b": max_length}
-    return SearchConfig(
-        beam=beam,
-        length_penalty=length_penalty,
-        no_repeat_ngram=no_repeat_ngram,
-        min_length=min_length,
-        **at_most,  # type: ignore[arg-type]
-    )
 
 
 def _progress(*, shown: bool) -> Track:

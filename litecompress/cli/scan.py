@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from litecompress.cli.evaluate import MaxSource, Reference, Source, SourceColumn, TargetColumn, Text
+from litecompress.cli.decoding import MaxSource
+from litecompress.cli.evaluate import Reference, Source, SourceColumn, TargetColumn, Text
 from litecompress.cli.options import AsJson, Exclude, Output, Quiet, Targets, is_terminal, say
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from litecompress.cli.scan import Model
 
 if TYPE_CHECKING:
     from litecompress.scan.result import Scan
-    from litecompress.search.run import Found
+    from litecompress.search.run import Found, Search
 
 
 def register(app: typer.Typer) -> None:
@@ -65,15 +65,19 @@ def search(
     checked = "" if stages_only else _samples(samples, known)
     exports = _exports(export)
     searched = Search(model, known, [Rule.parse(text) for text in rule or ()])
-    if max_bytes is not None:
-        found = searched.within_bytes(max_bytes)
-        gate: dict[str, Any] = {"max_artifact_bytes": max_bytes}
-    else:
-        assert max_loss is not None
-        found = searched.within_loss(max_loss)
-        gate = {"max_nll_increase": max_loss}
+    found, gate = _found(searched, max_bytes, max_loss)
     _write(model, output, found, checked, exports, gate)
     _print(found, known, output, as_json)
+
+
+def _found(
+    searched: Search, max_bytes: int | None, max_loss: float | None
+) -> tuple[Found, dict[str, Any]]:
+    """What fits the budget, and the gate that holds it there."""
+    if max_bytes is not None:
+        return searched.within_bytes(max_bytes), {"max_artifact_bytes": max_bytes}
+    assert max_loss is not None
+    return searched.within_loss(max_loss), {"max_nll_increase": max_loss}
 
 
 def _samples(given: Path | None, scan: Scan) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 UNIT = 1 << 16  # one bit
+SQUARED_STEPS_PER_BIT = math.log(2) / 6  # error that saves a bit where a grid is fine, at its best
 Ints = NDArray[np.int64]
 
 

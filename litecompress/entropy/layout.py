@@ -19,7 +19,6 @@ from litecompress.entropy.rans import Words
 from litecompress.errors import ArtifactError
 
 CODED, GRID = 16, 32  # the first byte; up to 8 it is a width in bits
-MOST_CLASSES = 16
 BLOCK_LIMIT = 1 << 15  # symbols
 LINE_LIMIT = 1 << 20  # rows of a grid, and columns
 _LITTLE = np.dtype("<u2")

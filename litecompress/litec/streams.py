@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -38,16 +39,17 @@ class Stream:
         if self.values.dtype.str[1:] not in known:
             raise ArtifactError(f"expected one of {known}, got an array of {self.values.dtype}")
 
-    @property
-    def raw(self) -> bytes:
+    @cached_property
+    def raw(self) -> Array:
         """The content, little-endian and row-major."""
-        return self.values.astype(self.values.dtype.newbyteorder("<")).tobytes()
+        return np.ascontiguousarray(self.values, self.values.dtype.newbyteorder("<"))
 
+    @cached_property
     def described(self) -> dict[str, Any]:
         """What the header says of the content."""
         dtype = self.values.dtype.str[1:]
         what = {"coder": self.coder, "dtype": dtype, "count": self.values.size}
-        return {**what, "crc32": zlib.crc32(self.raw)}
+        return {**what, "crc32": zlib.crc32(self.raw.data)}
 
 
 def symbols(values: Array) -> Stream:
@@ -62,16 +64,16 @@ def plain(values: Array | bytes) -> Stream:
 
 def described(tree: Any) -> Any:
     """The tree with the description of its content in each stream's place, not yet coded."""
-    return _replaced(tree, lambda stream: stream.described())
+    return _replaced(tree, lambda stream: stream.described)
 
 
 def pack(tree: Any) -> tuple[Any, list[bytes]]:
     """The tree with descriptions in place of streams, and the streams' bytes in that order."""
     streams = [stream for _, stream in _leaves(tree)]
     coded = iter(encode_all([_as_symbols(s.values) for s in streams if s.coder == "symbols"]))
-    frames = [next(coded) if s.coder == "symbols" else compress(s.raw) for s in streams]
+    frames = [next(coded) if s.coder == "symbols" else compress(s.raw.data) for s in streams]
     sizes = iter(frames)
-    return _replaced(tree, lambda s: {**s.described(), "bytes": len(next(sizes))}), frames
+    return _replaced(tree, lambda s: {**s.described, "bytes": len(next(sizes))}), frames
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Described:
             if len(raw) != self.raw_bytes:
                 raise ArtifactError(f"expected {self.raw_bytes} bytes, got {len(raw)}")
             values = np.frombuffer(raw, "<" + self.dtype)
-        if zlib.crc32(values.tobytes()) != self.crc32:
+        if zlib.crc32(np.ascontiguousarray(values).data) != self.crc32:
             name = ": ".join(self.path)
             raise ArtifactError(f"{name}: a checksum differs: it is damaged; fetch it again")
         return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -147,7 +149,7 @@ def natural(value: Any) -> int:
     return value
 
 
-def compress(raw: bytes) -> bytes:
+def compress(raw: bytes | memoryview) -> bytes:
     """One zstd frame."""
     return zstandard.ZstdCompressor(LEVEL).compress(raw)
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from litecompress.artifact import Artifact
-from litecompress.encoding import Dense, Encoding, Sparse
+from litecompress.encoding import Encoding, is_floating_point
 from litecompress.errors import InputError, LiteCompressError, RecipeError, StageError
 from litecompress.stages import Context, Prune, Quantize, Stage
 from litecompress.stages.base import matching
@@ -85,7 +85,7 @@ class Grid:
         """Names to scan, and of all others why not; quantized ones are a StageError."""
         chosen = set(matching(self.targets, artifact)) - set(matching(self.exclude, artifact))
         names = [n for n in sorted(chosen) if len(artifact.weights[n].shape) > 1]
-        quantized = [n for n in names if not _is_float(artifact.weights[n])]
+        quantized = [n for n in names if not is_floating_point(artifact.weights[n])]
         if quantized or not names:
             got = f"{len(quantized)} quantized, such as {quantized[0]}" if quantized else "none"
             raise StageError(
@@ -143,8 +143,3 @@ def parse_setting(text: str) -> dict[str, float | int]:
                 f"expected sparsity=FRACTION, bits=NUMBER, both with a comma, or keep, got {text!r}"
             ) from None
     return found
-
-
-def _is_float(encoding: Encoding) -> bool:
-    values = encoding.values if isinstance(encoding, Sparse) else encoding
-    return isinstance(values, Dense)

@@ -17,10 +17,11 @@ from litecompress.evaluate.corpus import Samples
 from litecompress.evaluate.job import Corpus
 from litecompress.evaluate.likelihood import sentence_nll
 from litecompress.evaluate.running_text import Windows, line_nll
+from litecompress.model.build import Network
 from litecompress.model.language_model import LanguageModel
 from litecompress.model.lite_transformer import LiteTransformer
 from litecompress.tokenizer import NO_LIMIT, encode_all
-from litecompress.train.curvature import BLOCK, Network
+from litecompress.train.calibration import BLOCK
 
 
 @dataclass(frozen=True)

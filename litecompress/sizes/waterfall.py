@@ -13,7 +13,15 @@ import numpy as np
 
 from litecompress.artifact import Artifact, Step
 from litecompress.cost import component
-from litecompress.encoding import Bands, Dense, Encoding, Sparse, float32_bytes, packed_bytes
+from litecompress.encoding import (
+    Bands,
+    Dense,
+    Encoding,
+    Sparse,
+    float32_bytes,
+    packed_bytes,
+    stored_values,
+)
 from litecompress.ledger import ratio, unpacked_bytes
 from litecompress.model.shapes import weight_shapes
 from litecompress.sizes.sheet import Sheet, stored_bytes
@@ -160,7 +168,7 @@ def _leaves(encoding: Encoding) -> Sequence[Encoding]:
 
 def _is_packed(leaf: Encoding) -> bool:
     """Whether a weight's values are anything but float32."""
-    values = leaf.values if isinstance(leaf, Sparse) else leaf
+    values = stored_values(leaf)
     return not isinstance(values, Dense) or values.values.dtype != np.float32
 
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Protocol
 
 from litecompress.artifact import Artifact, Step
-from litecompress.encoding import Dense, Encoding, Sparse
+from litecompress.encoding import Encoding, is_floating_point
 from litecompress.errors import CheckpointError, StageError
 from litecompress.model.config import ModelConfig
 from litecompress.model.shapes import check_shapes
@@ -29,8 +29,8 @@ class Context:
 
     def after(self, artifact: Artifact) -> Context:
         """The context of the stage after this state."""
-        values = (w.values if isinstance(w, Sparse) else w for w in artifact.weights.values())
-        return replace(self, exact=artifact) if all(map(_is_float, values)) else self
+        weights = artifact.weights.values()
+        return replace(self, exact=artifact) if all(map(is_floating_point, weights)) else self
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,6 @@ class Outcome:
     weights: Mapping[str, Encoding]
     summary: Mapping[str, Any]
     config: ModelConfig | None = None
-
-
-def _is_float(values: Any) -> bool:
-    return isinstance(values, Dense)
 
 
 class Stage(Protocol):

@@ -38,16 +38,6 @@ def kmeans(values: Weights, clusters: int, weights: Weights | None = None) -> ND
     return means(bins, split(bins, clusters))
 
 
-def grouped_kmeans(
-    matrix: Weights, clusters: int, groups: int, weights: Weights | None = None
-) -> list[NDArray[np.float64]]:
-    """Centroids of each group of neighbouring rows, see `row_groups`."""
-    return [
-        kmeans(matrix[rows], clusters, None if weights is None else weights[rows])
-        for rows in row_groups(len(matrix), groups)
-    ]
-
-
 def row_groups(rows: int, groups: int) -> list[slice]:
     """Neighbouring rows, as evenly as can be, the larger groups first."""
     if not 1 <= groups <= rows:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litecompress.artifact import Artifact
-from litecompress.encoding import Dense, Sparse, sparsity
+from litecompress.encoding import Dense, Sparse, is_floating_point, sparsity
 from litecompress.errors import StageError
 from litecompress.masks import Mask, largest_of_neighbours, magnitude_mask
 from litecompress.stages.base import Context, Outcome, matching
@@ -126,8 +126,7 @@ def _global_masks(
 def _pruned_so_far(name: str, artifact: Artifact) -> Dense | Sparse:
     """The weight, which must still be in floating point."""
     encoding = artifact.weights[name]
-    values = encoding.values if isinstance(encoding, Sparse) else encoding
-    if not isinstance(encoding, Dense | Sparse) or not isinstance(values, Dense):
+    if not isinstance(encoding, Dense | Sparse) or not is_floating_point(encoding):
         raise StageError(
             f"prune: expected {name} in floating point, got a "
             f"{type(encoding).__name__.lower()} of quantized values; prune before quantize"

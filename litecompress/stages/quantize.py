@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litecompress.artifact import Artifact
-from litecompress.encoding import Bands, Dense, Encoding, Palette, Sparse
+from litecompress.encoding import Bands, Dense, Encoding, Palette, Sparse, stored_values
 from litecompress.errors import StageError
 from litecompress.stages.affine_grid import affine_quantized
 from litecompress.stages.base import Context, Outcome, matching
+from litecompress.stages.half_precision import half_precision
 from litecompress.stages.kmeans import kmeans, nearest, row_groups
 
 Granularity = Literal["per_tensor", "per_channel", "per_group"]
@@ -79,17 +80,18 @@ class Quantize:
 
     def _encoded(self, name: str, encoding: Encoding) -> tuple[Encoding, str]:
         """The new encoding, and why it is in half precision where it is."""
-        values = encoding.values if isinstance(encoding, Sparse) else encoding
+        values = stored_values(encoding)
         if not isinstance(values, Dense):
             raise StageError(
                 f"quantize: expected {name} in floating point, got {type(values).__name__.lower()};"
                 " it is quantized already: narrow `targets`"
             )
-        half: Encoding = Dense(_half(values.values, name))
+        rounded = Dense(half_precision(values.values, name, self.name))
+        half: Encoding = rounded
         if len(encoding.shape) < 2:
             return half, "vector: half precision"
         if isinstance(encoding, Sparse):
-            half = Sparse(encoding.mask, Dense(_half(values.values, name)))
+            half = Sparse(encoding.mask, rounded)
         quantized = self._quantized(encoding)
         if quantized.nbytes < half.nbytes:
             return quantized, ""
@@ -139,9 +141,3 @@ def _rows(encoding: Encoding, rows: slice) -> Encoding:
         return Dense(weight)
     mask = encoding.mask[rows]
     return Sparse(mask, Dense(weight[mask]))
-
-
-def _half(values: NDArray[np.floating], name: str) -> NDArray[np.float16]:
-    if values.size and float(np.abs(values).max()) > float(np.finfo(np.float16).max):
-        raise StageError(f"quantize: {name} has values beyond half precision; exclude it")
-    return values.astype(np.float16)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from litecompress.artifact import Artifact
 from litecompress.artifact_file import dump_artifact
-from litecompress.corpus import PairTable, ParallelText, PlainText
+from litecompress.corpus import TrainingText
 from litecompress.cost import component
-from litecompress.encoding import Affine, Bands, Dense, Encoding, Sparse
+from litecompress.encoding import Affine, Bands, Dense, Encoding, is_floating_point
 from litecompress.errors import StageError
 from litecompress.stages.base import Context, Outcome, matching
+from litecompress.stages.half_precision import half_precision
 from litecompress.stages.rdo import Rounded, rounded
 
 OF_WEIGHT, OF_ROW = 0.3, 0.5  # share of the mean that is added to what few sentences show
@@ -41,7 +41,7 @@ class RateDistortion:
     """
 
     name: ClassVar[str] = "rate_distortion"
-    data: Annotated[ParallelText | PairTable | PlainText, Field(discriminator="kind")]
+    data: TrainingText
     max_bytes: int | None = None
     slope: float | None = None
     sentences: int = 800
@@ -67,7 +67,7 @@ class RateDistortion:
     def __call__(self, artifact: Artifact, context: Context) -> Outcome:
         names, skipped = self._names(artifact)
         fisher = self._fisher(artifact, names)
-        halves: dict[str, Encoding] = {n: _half(n, artifact) for n in skipped}
+        halves: dict[str, Encoding] = {n: self._half(n, artifact) for n in skipped}
         if self.slope is not None:
             weights = self._encoded(artifact, fisher, self.slope) | halves
             slope = self.slope
@@ -83,7 +83,7 @@ class RateDistortion:
         """What is quantized, and what is left in half precision with the reason."""
         left_out = set(matching(self.exclude, artifact))
         names = [n for n in matching(self.targets, artifact) if n not in left_out]
-        coded = [n for n in names if not isinstance(_values(artifact.weights[n]), Dense)]
+        coded = [n for n in names if not is_floating_point(artifact.weights[n])]
         if coded or not names:
             got = f"{coded[0]}, which is quantized already" if coded else "none"
             raise StageError(
@@ -92,6 +92,9 @@ class RateDistortion:
         small = [n for n in names if int(np.prod(artifact.weights[n].shape)) < LEAST_SIZE]
         reason = f"fewer than {LEAST_SIZE} weights: half precision"
         return [n for n in names if n not in set(small)], dict.fromkeys(small, reason)
+
+    def _half(self, name: str, artifact: Artifact) -> Dense:
+        return Dense(half_precision(artifact.weights[name].decode(), name, self.name))
 
     def _fisher(self, artifact: Artifact, names: list[str]) -> dict[str, Weights]:
         """Diagonal Fisher information, made smoother: few sentences do not show every token."""
@@ -147,17 +150,9 @@ class RateDistortion:
         return best
 
 
-def _values(encoding: Encoding) -> Any:
-    return encoding.values if isinstance(encoding, Sparse) else encoding
-
-
 def _is_table(name: str, weight: Weights) -> bool:
     """Whether the rows of a weight belong to tokens."""
     return weight.ndim == 2 and component(name) in ("embedding", "output")
-
-
-def _half(name: str, artifact: Artifact) -> Dense:
-    return Dense(artifact.weights[name].decode().astype(np.float16))
 
 
 def _on_grid(weight: Rounded) -> Affine:
@@ -171,15 +166,4 @@ def _rise(before: Encoding, after: Encoding, fisher: Weights) -> float:
 
 
 def _file_bytes(artifact: Artifact, weights: Mapping[str, Encoding]) -> int:
-    changed = {**artifact.weights, **weights}
-    return len(
-        dump_artifact(
-            Artifact(
-                artifact.config,
-                changed,
-                artifact.tokenizer,
-                artifact.history,
-                artifact.target_tokenizer,
-            )
-        )
-    )
+    return len(dump_artifact(replace(artifact, weights={**artifact.weights, **weights})))

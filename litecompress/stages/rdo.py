@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from litecompress.entropy.code_length import SQUARED_STEPS_PER_BIT
+
 Floats = NDArray[np.float32]
 
 MOST = 127  # of an int8, both ways
 PASSES = 4  # frequencies and choices follow each other; more passes change little
 CHUNK = 1 << 18
 # A fine grid loses fisher * step^2 / 24 nats a weight, and a bit halves the step: ln 2 / 12.
-SLOPE_OF_STEP = math.log(2) / 12
+SLOPE_OF_STEP = SQUARED_STEPS_PER_BIT / 2
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from litecompress.artifact import Artifact
 from litecompress.backends import named_extras
-from litecompress.corpus import PairTable, ParallelText, PlainText
+from litecompress.corpus import TrainingText
 from litecompress.cost import all_macs, paper_macs, parameters
 from litecompress.encoding import Dense
 from litecompress.errors import StageError
@@ -56,7 +56,7 @@ class Structured:
     source_length: int = 30
     target_length: int = 30
     multiple: int = 8
-    calibration: ParallelText | PairTable | PlainText | None = None
+    calibration: TrainingText | None = None
     sentences: int = 256
 
     def __post_init__(self) -> None:
@@ -97,11 +97,12 @@ class Structured:
         return sum(_MACS[count](config, source, self.target_length).values())
 
     def _importance(self, graph: PruningGraph, artifact: Artifact) -> Importance:
-        from litecompress.stages.structured_importance import examples, magnitude, taylor
+        from litecompress.stages.structured_importance import magnitude, taylor
+        from litecompress.train.calibration import calibration_examples
 
         if self.calibration is None:
             return magnitude(graph.outgoing)
-        text = examples(self.calibration, artifact, self.sentences)
+        text = calibration_examples(artifact, self.calibration, self.sentences)
         return taylor(graph.network, graph.outgoing, text)
 
     def _chosen(self, config: ModelConfig, importance: Importance) -> list[Unit]:

@@ -18,13 +18,11 @@ import torch_pruning
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from litecompress.model.build import from_weights
+from litecompress.model.build import Network, from_weights
 from litecompress.model.config import EOS_ID, Kept, ModelConfig
 from litecompress.model.language_model import LanguageModel
 from litecompress.model.layers import Attention, ConvBranch, EncoderLayer, FeedForward
-from litecompress.model.lite_transformer import LiteTransformer
 
-Network = LiteTransformer | LanguageModel
 Weights = dict[str, NDArray[np.float32]]
 _OUTGOING = {Attention: "out", ConvBranch: "linear2", FeedForward: "fc2"}
 

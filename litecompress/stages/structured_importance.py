@@ -9,18 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from litecompress.artifact import Artifact
 from litecompress.batches import Batch, Example, batches
-from litecompress.corpus import PairTable, ParallelText, PlainText
-from litecompress.errors import InputError
-from litecompress.stages.structured_graph import Network
-from litecompress.tokenizer import NO_LIMIT, encode_all
-from litecompress.train.examples import Examples
+from litecompress.model.build import Network
 from litecompress.train.objective import Objective
-from litecompress.train.segmentation import Ragged
 
 BATCH_TOKENS = 2048
-BLOCK = 64  # tokens of running text that count as one example
 Importance = dict[str, NDArray[np.float32]]
 
 
@@ -56,22 +49,6 @@ def taylor(
     for hook in hooks:
         hook.remove()
     return {name: total.numpy() for name, total in sums.items()}
-
-
-def examples(
-    text: ParallelText | PairTable | PlainText, artifact: Artifact, count: int
-) -> list[Example]:
-    """The first lines of a text's training split as the network takes them."""
-    language_model = artifact.config.is_language_model
-    if language_model != (text.kind == "text"):
-        raise InputError(
-            "structured: expected calibration of kind text for a language model and pairs for an "
-            f"encoder-decoder, got {text.kind}"
-        )
-    limit = NO_LIMIT if language_model else artifact.config.max_positions
-    sides = zip(artifact.tokenizers(), text.read("train"), text.names("train"), strict=False)
-    ids = [Ragged.of(encode_all(by, lines[:count], limit, name)) for by, lines, name in sides]
-    return Examples(tuple(ids), BLOCK if language_model else None).plain()
 
 
 def _noting(name: str, seen: dict[str, Tensor]) -> Callable[[nn.Module, tuple[Tensor]], None]:

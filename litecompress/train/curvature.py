@@ -10,17 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from litecompress.artifact import Artifact
-from litecompress.batches import Batch, Example, blocks, pairs
-from litecompress.corpus import PairTable, ParallelText, PlainText
-from litecompress.errors import InputError
-from litecompress.model.build import from_weights
-from litecompress.model.language_model import LanguageModel
-from litecompress.model.lite_transformer import LiteTransformer
+from litecompress.batches import Batch, Example
+from litecompress.corpus import TrainingText
+from litecompress.model.build import Network, from_weights
+from litecompress.train.calibration import calibration_examples
 from litecompress.train.objective import Objective
 
-BLOCK = 64  # tokens of running text whose gradients are summed before they are squared
-Data = ParallelText | PairTable | PlainText
-Network = LiteTransformer | LanguageModel
 Told = Callable[[str, int, int], None]  # what, how many are done, of how many
 
 
@@ -68,25 +63,9 @@ def curvatures(
 
 
 def text_curvatures(
-    artifact: Artifact, data: Data, sentences: int, names: Sequence[str]
+    artifact: Artifact, data: TrainingText, sentences: int, names: Sequence[str]
 ) -> dict[str, Curvature]:
-    """The curvature of each tensor on so many sentences, spread evenly over the training text.
-
-    What is blank or longer than the model's positions is left out; running text comes in blocks.
-    """
-    tokenizers, most = artifact.tokenizers(), artifact.config.max_positions
-    rows = [row for row in zip(*data.read("train"), strict=True) if all(map(str.strip, row))]
-    chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, min(sentences, len(rows))).astype(int)]
-    ids = [
-        [np.array(t.encode(s), np.int32) for t, s in zip(tokenizers, row, strict=False)]
-        for row in chosen
-    ]
-    ids = [row for row in ids if max(map(len, row)) <= most]
-    if not ids:
-        raise InputError(f"expected training text of at most {most} tokens a line, got none")
-    if data.kind == "text":
-        examples = blocks(np.concatenate([side for row in ids for side in row]), BLOCK)
-    else:
-        examples = pairs(*zip(*ids, strict=True))
+    """The curvature of each tensor on so many sentences of the training text."""
+    examples = calibration_examples(artifact, data, sentences)
     network = from_weights(artifact.config, artifact.decode())
     return curvatures(network, examples, names, lambda *_: None)

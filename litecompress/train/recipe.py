@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from litecompress.corpus import PairTable, ParallelText, PlainText
+from litecompress.corpus import TrainingText
 from litecompress.errors import RecipeError
 from litecompress.model.config import ModelConfig
 from litecompress.model.presets import preset
@@ -46,7 +46,7 @@ class TrainRecipe:
     training text's segmentation with that probability.
     """
 
-    data: Annotated[ParallelText | PairTable | PlainText, Field(discriminator="kind")]
+    data: TrainingText
     updates: int
     interval: int
     schedule: Annotated[InverseSqrt | Cosine, Field(discriminator="kind")]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-BITS = math.log(2) / 6  # squared steps that a bit is worth: as for a fine grid, see stages/rdo.py
+from litecompress.entropy.code_length import SQUARED_STEPS_PER_BIT
 
 
 class Thresholds(nn.Module):
     """Between any two neighbours q and q + 1 of a grid, where the choice turns.
 
-    q has the cost (x - q)^2 + BITS * its code length, by how often each point was taken when last
-    counted.
+    q has the cost (x - q)^2 + SQUARED_STEPS_PER_BIT * its code length, by how often each point was
+    taken when last counted.
     """
 
     between: Tensor
@@ -31,7 +29,8 @@ class Thresholds(nn.Module):
         counts = torch.bincount(index, minlength=self.high - self.low + 1).double() + 0.5
         bits = -counts.log2()  # and the same for all
         middle = torch.arange(self.low, self.high, device=points.device) + 0.5
-        shift = (BITS / 2 * bits.diff()).clamp(-0.499, 0.499)  # never as far as the points
+        shift = SQUARED_STEPS_PER_BIT / 2 * bits.diff()
+        shift = shift.clamp(-0.499, 0.499)  # never as far as the points
         self.between = (middle + shift).float()
 
     def forward(self, exact: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def code(planes, bits, index, count):
     return value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_codes_are_read_back_by_definition(data):
     bits = data.draw(st.integers(1, 7))

@@ -143,7 +143,7 @@ def test_payload_of_a_storage(storage, expected):
     assert payload_bytes(planned)[MATRIX] == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0, 1), st.integers(1, 8), st.integers(0, 2**32 - 1))
 def test_zeros_of_a_palette_take_a_code_or_a_mask_whichever_is_less(density, num_bits, seed):
     rng = np.random.default_rng(seed)
@@ -175,7 +175,7 @@ def test_payload_of_a_quantized_model_is_its_own_bit_packed_size():
     assert palettes > {n for n, w in quantized.weights.items() if is_matrix(n, w)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 70), st.integers(0, 2**32 - 1))
 def test_4_bits_are_at_most_a_step_off_and_keep_zero(columns, seed):
     rng = np.random.default_rng(seed)

@@ -53,7 +53,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(value=values, protocol=st.integers(3, 5))
 def test_plain_values_come_back(value, protocol):
     data = pickle.dumps(value, protocol)

@@ -73,7 +73,7 @@ def multi30k(request):
 ALPHABET = sorted({c for line in LINES for c in line}) + list("zZ漢é\u0301\ufdd0\ufdd1@<>/w_")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=st.text(ALPHABET, max_size=40) | st.text(max_size=20))
 def test_ids_of_any_text(small, text):
     text = " ".join(text.split())

@@ -96,13 +96,13 @@ def outcome(path, content):
         return None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cut=st.integers(0, 2**20))
 def test_a_truncated_file_is_an_artifact_error(content, scratch, cut):
     assert outcome(scratch, content[: cut % len(content)]) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(place=st.integers(0, 2**20), bits=st.integers(1, 255))
 def test_a_flipped_byte_is_an_artifact_error(content, scratch, place, bits):
     damaged = bytearray(content)

@@ -117,7 +117,7 @@ def content() -> bytes:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_header_with_any_value_changed(content, tmp_path_factory, data):
     header = header_of(content)
     path = data.draw(st.sampled_from(list(places(header))[1:]))

@@ -25,7 +25,7 @@ from litecompress.sizes.values import sheet_values
 from tests import models
 from tests.sizes.encodings import artifacts
 
-RELAXED = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=15, suppress_health_check=list(HealthCheck))
 
 
 def stream_sizes(content: bytes) -> list[int]:

@@ -127,7 +127,7 @@ def test_another_target_goes_by_file(tmp_path):
 
 
 @pytest.mark.parametrize(("target", "file"), PARSED)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damage_is_one_error_or_still_adds_up(made, tmp_path_factory, target, file, data):
     folder = tmp_path_factory.getbasetemp() / f"damaged-{target}"

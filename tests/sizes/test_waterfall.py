@@ -18,7 +18,7 @@ from litecompress.stages import Context, Prune, Quantize, RateDistortion, Struct
 from tests import models
 from tests.sizes.encodings import ALL, BASE, artifacts
 
-RELAXED = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+RELAXED = settings(max_examples=15, suppress_health_check=list(HealthCheck))
 
 
 def nbytes(model: Artifact) -> dict[str, int]:

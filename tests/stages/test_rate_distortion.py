@@ -15,16 +15,13 @@ from litecompress.errors import InputError, RecipeError, StageError
 from litecompress.recipe import dump_recipe, parse_recipe
 from litecompress.stages import Context, Prune, RateDistortion, apply
 from tests import models
+from tests.corpora import parallel_text
 from tests.evaluate.test_running_text import BANDS, language_model
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("text")
-    for split in ("train", "val"):
-        (folder / f"{split}.en").write_text("\n".join(models.LINES * 2))
-        (folder / f"{split}.de").write_text("\n".join(models.LINES[::-1] * 2))
-    return ParallelText("parallel", str(folder), "en", "de")
+    return parallel_text(tmp_path_factory.mktemp("text"), 2)
 
 
 def made(artifact, data, **options):

@@ -10,7 +10,6 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from litecompress.artifact import Artifact
-from litecompress.corpus import ParallelText
 from litecompress.encoding import Dense, Palette, Sparse, sparsity
 from litecompress.errors import StageError, TrainingError
 from litecompress.recipe import dump_recipe, parse_recipe
@@ -19,24 +18,14 @@ from litecompress.train.gradual import Gradual
 from litecompress.train.loop import Trainer
 from litecompress.train.recipe import TrainRecipe, recipe_values
 from litecompress.train.schedule import InverseSqrt
-from tests import models
+from tests.corpora import own_accelerator, parallel_text  # noqa: F401
 
 MODEL = {"embed_dim": 32, "encoder_kernel_sizes": (3,), "decoder_kernel_sizes": (3,)}
 
 
-@pytest.fixture(autouse=True)
-def _own_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("text")
-    for split in ("train", "val"):
-        (folder / f"{split}.en").write_text("\n".join(models.LINES * 6))
-        (folder / f"{split}.de").write_text("\n".join(models.LINES[::-1] * 6))
-    return ParallelText("parallel", str(folder), "en", "de")
+    return parallel_text(tmp_path_factory.mktemp("text"), 6)
 
 
 @pytest.fixture(scope="module")

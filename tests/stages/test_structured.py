@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from accelerate.state import AcceleratorState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -19,7 +18,7 @@ from rich.console import Console
 from litecompress.artifact import Artifact
 from litecompress.artifact_file import dump_artifact, parse_artifact, save_artifact
 from litecompress.checkpoint import Checkpoint, save_checkpoint
-from litecompress.corpus import ParallelText, PlainText
+from litecompress.corpus import PlainText
 from litecompress.cost import all_macs, paper_macs
 from litecompress.encoding import Dense
 from litecompress.errors import CheckpointError, InputError, MissingBackendError, StageError
@@ -33,6 +32,7 @@ from litecompress.stages.structured_choice import places, units
 from litecompress.train.recipe import TrainRecipe
 from litecompress.train.schedule import InverseSqrt
 from tests import models
+from tests.corpora import own_accelerator, parallel_text  # noqa: F401
 
 pytest.importorskip("torch_pruning", reason="needs the extra `prune`")
 
@@ -208,7 +208,7 @@ def test_more_than_there_is_says_how_much_there_is():
     multiple=st.integers(1, 16),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_units_leave_multiples_and_never_nothing(widths, ffn, multiple, seed):
     heads, width = widths
     config = models.config(
@@ -244,19 +244,9 @@ def test_units_leave_multiples_and_never_nothing(widths, ffn, multiple, seed):
             assert not gone or place.part != "ffn" or most.min() >= importance[gone].max()
 
 
-@pytest.fixture(autouse=True)
-def _own_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("text")
-    for split in ("train", "val"):
-        (folder / f"{split}.en").write_text("\n".join(models.LINES * 2))
-        (folder / f"{split}.de").write_text("\n".join(models.LINES[::-1] * 2))
-    return ParallelText("parallel", str(folder), "en", "de")
+    return parallel_text(tmp_path_factory.mktemp("text"), 2)
 
 
 def nll(config, weights, source, target):
@@ -270,15 +260,17 @@ def nll(config, weights, source, target):
 
 def test_importance_by_text_is_the_squared_slope_of_the_loss(text):
     from litecompress.stages.structured_graph import PruningGraph
-    from litecompress.stages.structured_importance import examples, taylor
+    from litecompress.stages.structured_importance import taylor
+    from litecompress.train.calibration import calibration_examples
 
     artifact = artifact_of("lite, dynamic")
     config, weights = artifact.config, artifact.decode()
     graph = PruningGraph(config, weights)
-    found = taylor(graph.network, graph.outgoing, examples(text, artifact, 2))
+    found = taylor(graph.network, graph.outgoing, calibration_examples(artifact, text, 2))
+    both = zip(models.LINES * 2, models.LINES[::-1] * 2)
     pairs = [
         [tokenizer.encode(line) for tokenizer, line in zip(artifact.tokenizers(), lines)]
-        for lines in zip(models.LINES[:2], models.LINES[::-1][:2])
+        for lines in list(both)[:: 2 * len(models.LINES) - 1]
     ]
     size = 1e-2
     for branch, channel in [

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from accelerate.state import AcceleratorState
 
-from litecompress.corpus import ParallelText
 from litecompress.train.recipe import TrainRecipe
 from litecompress.train.schedule import InverseSqrt
 from tests import models
-
-
-@pytest.fixture(autouse=True)
-def _own_accelerator():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+from tests.corpora import own_accelerator, parallel_text  # noqa: F401
 
 
 @pytest.fixture
 def recipe(tmp_path):
-    text = tmp_path / "text"
-    text.mkdir()
-    for split in ("train", "val"):
-        (text / f"{split}.en").write_text("\n".join(models.LINES * 6))
-        (text / f"{split}.de").write_text("\n".join(models.LINES[::-1] * 6))
     return TrainRecipe(
-        data=ParallelText("parallel", str(text), "en", "de"),
+        data=parallel_text(tmp_path / "text", 6),
         model={
             "embed_dim": 32,
             "encoder_kernel_sizes": (3, 7),

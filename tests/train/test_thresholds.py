@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litecompress.stages.rdo import SLOPE_OF_STEP
-from litecompress.train.thresholds import BITS, Thresholds
+from litecompress.entropy.code_length import SQUARED_STEPS_PER_BIT
+from litecompress.train.thresholds import Thresholds
 
 LOW, HIGH = -7, 7
 
@@ -20,7 +20,10 @@ def test_choices_are_the_cheaper_of_two_neighbours(seed, spread):
     bits = -np.log2(np.bincount((taken - LOW).astype(int), minlength=HIGH - LOW + 1) + 0.5)
     x = rng.uniform(LOW, HIGH, 300)
     below = np.floor(x).astype(int)
-    costs = [(x - q) ** 2 + BITS * bits[(q - LOW).clip(0, HIGH - LOW)] for q in (below, below + 1)]
+    costs = [
+        (x - q) ** 2 + SQUARED_STEPS_PER_BIT * bits[(q - LOW).clip(0, HIGH - LOW)]
+        for q in (below, below + 1)
+    ]
     expected = np.where(costs[1] < costs[0], below + 1, below)
     sure = np.abs(costs[1] - costs[0]) > 1e-4
     found = Thresholds(torch.from_numpy(taken), LOW, HIGH)(torch.from_numpy(x)).numpy()
@@ -32,10 +35,6 @@ def test_points_of_the_grid_stay_what_they_are():
     thresholds = Thresholds(taken, LOW, HIGH)
     points = torch.arange(LOW, HIGH + 1).float()
     torch.testing.assert_close(thresholds(points), points)
-
-
-def test_the_price_of_a_bit_is_that_of_the_stage():
-    assert BITS == 2 * SLOPE_OF_STEP
 
 
 def test_common_points_draw_more():
