@@ -35,6 +35,13 @@ HUGGING_FACE_KEYS = {  # what transformers adds to `config.json`; none shapes th
     "transformers_version",
     "use_cache",
 }
+DROPOUTS = (  # what only training knows of
+    "dropout",
+    "attention_dropout",
+    "weight_dropout",
+    "activation_dropout",
+    "adaptive_dropout",
+)
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def _problems(config: ModelConfig) -> list[str]:
     if not config.decoder_kernel_sizes:
         found.append("decoder_kernel_sizes must be one a layer, odd and positive or 0, got none")
     found += _head_problems(config) + _vocabulary_problems(config)
-    for name in ("dropout", "attention_dropout", "weight_dropout", "activation_dropout"):
+    for name in DROPOUTS:
         if not 0 <= getattr(config, name) < 1:
             found.append(f"{name} must be in [0, 1), got {getattr(config, name)}")
     if config.conv_type == "lightweight" and config.conv_glu:
@@ -253,6 +260,4 @@ def _vocabulary_problems(config: ModelConfig) -> list[str]:
     factor = config.adaptive_factor
     if cutoffs and (factor < 1 or config.embed_dim % factor ** len(cutoffs)):
         found.append(f"adaptive_factor must divide embed_dim at every band, got {factor}")
-    if not 0 <= config.adaptive_dropout < 1:
-        found.append(f"adaptive_dropout must be in [0, 1), got {config.adaptive_dropout}")
     return found

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from litecompress.artifact import Artifact
 from litecompress.errors import StageError
+from litecompress.model.config import DROPOUTS
 from litecompress.stages.base import Context, Outcome
 from litecompress.train.gradual import Gradual
 from litecompress.train.recipe import TrainRecipe
@@ -22,7 +23,8 @@ class Recover:
     point of a grid takes in the file, so that it stays about as small. `distillation` is the share
     of the target that is the parent's distribution. With `gradual` more and more of what is not yet
     quantized becomes zero on the way. `training` says the text and the updates, as a training
-    recipe does; with a `folder` an interrupted run goes on where it was.
+    recipe does, and in `model` the dropout where it is not to be the parent's; with a `folder` an
+    interrupted run goes on where it was.
     """
 
     name: ClassVar[str] = "recover"
@@ -39,8 +41,11 @@ class Recover:
             )
         if self.training.consistency:
             raise StageError("recover: expected training without consistency; use distillation")
-        if self.training.model or self.training.init:
-            raise StageError("recover: expected training without a model: it is the artifact's")
+        if self.training.init or not set(self.training.model) <= set(DROPOUTS):
+            raise StageError(
+                "recover: expected training whose model, which is the artifact's, says nothing but "
+                f"{', '.join(DROPOUTS)}, got {', '.join(self.training.model) or 'init'}"
+            )
 
     def __call__(self, artifact: Artifact, context: Context) -> Outcome:
         if context.parent is None and self.distillation:

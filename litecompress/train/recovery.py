@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,7 @@ def recover(
 ) -> tuple[dict[str, Encoding], dict[str, Any]]:
     """The encodings after training, and what came of the validation text's nll."""
     objective = EncodedObjective(
-        artifact.config,
+        replace(artifact.config, **recipe.model),
         artifact.weights,
         recipe.label_smoothing,
         assignment,

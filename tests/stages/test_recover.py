@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 
 from litecompress.artifact import Artifact
 from litecompress.encoding import Dense, Palette, Sparse, sparsity
-from litecompress.errors import StageError, TrainingError
+from litecompress.errors import CheckpointError, StageError, TrainingError
 from litecompress.recipe import dump_recipe, parse_recipe
 from litecompress.stages import Context, Prune, Quantize, Recover, apply
 from litecompress.train.gradual import Gradual
@@ -97,13 +97,26 @@ def test_it_resumes_and_ends_the_same(parent, compressed, training, tmp_path):
         np.testing.assert_array_equal(weight, parts.decode()[name], err_msg=name)
 
 
+def test_dropout_is_for_the_recovery_alone(parent, compressed, training):
+    quiet = Recover(replace(training, model={"dropout": 0.0}))
+    wild = Recover(replace(training, model={"dropout": 0.5}))
+    found = [apply(stage, compressed, Context(parent=parent)) for stage in (quiet, wild)]
+    assert found[0].config == found[1].config == compressed.config
+    losses = [one.history[-1].summary["valid_nll"] for one in found]
+    assert losses[0] < losses[1]
+    with pytest.raises(CheckpointError, match=r"dropout must be in \[0, 1\), got 2"):
+        apply(Recover(replace(training, model={"dropout": 2})), compressed, Context(parent=parent))
+
+
 def test_what_cannot_recover(parent, compressed, training):
     with pytest.raises(StageError, match="an uncompressed parent to learn from"):
         apply(Recover(training, distillation=0.5), compressed, Context())
     with pytest.raises(StageError, match=r"share in \[0, 1\], got 2"):
         Recover(training, distillation=2)
-    with pytest.raises(StageError, match="training without a model"):
+    with pytest.raises(StageError, match=r"says nothing but dropout.*, got embed_dim"):
         Recover(replace(training, model=MODEL))
+    with pytest.raises(StageError, match="got init"):
+        Recover(replace(training, init="elsewhere"))
     wild = replace(training, schedule=InverseSqrt("inverse_sqrt", 1e30, 1, 1e30))
     with pytest.raises(TrainingError, match="loss is"):
         apply(Recover(wild), compressed, Context(parent=parent))
