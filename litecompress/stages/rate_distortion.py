@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,18 @@ from litecompress.cost import component
 from litecompress.encoding import Affine, Bands, Dense, Encoding, is_floating_point
 from litecompress.errors import StageError
 from litecompress.stages.base import Context, Outcome, matching
+from litecompress.stages.compensation import compensated, rise
 from litecompress.stages.half_precision import half_precision
-from litecompress.stages.rdo import Rounded, rounded
+from litecompress.stages.rdo import rounded
+
+if TYPE_CHECKING:
+    from litecompress.train.sensitivity import Sensitivity
 
 OF_WEIGHT, OF_ROW = 0.3, 0.5  # share of the mean that is added to what few sentences show
 LEAST_SIZE = 32  # fewer weights than that are not worth a grid
-ROUNDS = 12  # of halving the slope's range
+ROUNDS = 16  # of looking for the slope
+CLOSE = 0.002  # share of max_bytes that may be left
+STEEPNESS = 3.0  # of the slope over the bytes, on logarithmic scales, to begin with
 SLOPES = 1e-12, 1e-4  # nats a bit
 ROOM_BYTES = 512  # for this step's line of history, which the file will hold too
 
@@ -37,7 +43,8 @@ class RateDistortion:
     the entropy-coded file. All weights share one `slope`, nats a token for a bit, given or found so
     that the artifact takes at most `max_bytes` with everything in. Weights that matter little
     become zero. The rows of look-up and output tables are divided into `bands` by how much they
-    matter, which follows the frequency of their tokens, each with a step of its own.
+    matter, which follows the frequency of their tokens, each with a step of its own. A matrix is
+    rounded column after column, later ones making good the errors of those before.
     """
 
     name: ClassVar[str] = "rate_distortion"
@@ -66,17 +73,16 @@ class RateDistortion:
 
     def __call__(self, artifact: Artifact, context: Context) -> Outcome:
         names, skipped = self._names(artifact)
-        fisher = self._fisher(artifact, names)
+        known = self._sensitivities(artifact, names)
         halves: dict[str, Encoding] = {n: self._half(n, artifact) for n in skipped}
         if self.slope is not None:
-            weights = self._encoded(artifact, fisher, self.slope) | halves
-            slope = self.slope
+            slope, weights = self.slope, self._encoded(artifact, known, self.slope) | halves
         else:
             assert self.max_bytes is not None
-            slope, weights = self._within(self.max_bytes, artifact, fisher, halves)
-        rise = sum(_rise(artifact.weights[n], weights[n], fisher[n]) for n in names)
+            slope, weights = self._within(self.max_bytes, artifact, known, halves)
+        loss = sum(_rise(artifact.weights[n], weights[n], known[n]) for n in names)
         return Outcome(
-            weights, {"slope": slope, "predicted_loss": round(rise, 6), "skipped": skipped}
+            weights, {"slope": slope, "predicted_loss": round(loss, 6), "skipped": skipped}
         )
 
     def _names(self, artifact: Artifact) -> tuple[list[str], dict[str, str]]:
@@ -96,52 +102,59 @@ class RateDistortion:
     def _half(self, name: str, artifact: Artifact) -> Dense:
         return Dense(half_precision(artifact.weights[name].decode(), name, self.name))
 
-    def _fisher(self, artifact: Artifact, names: list[str]) -> dict[str, Weights]:
-        """Diagonal Fisher information, made smoother: few sentences do not show every token."""
-        from litecompress.train.curvature import text_curvatures
+    def _sensitivities(self, artifact: Artifact, names: list[str]) -> dict[str, Sensitivity]:
+        """Of each tensor, made smoother: few sentences do not show every token."""
+        from litecompress.train.sensitivity import text_sensitivities
 
-        found = text_curvatures(artifact, self.data, self.sentences, names)
+        found = text_sensitivities(artifact, self.data, self.sentences, names)
         smooth = {}
-        for name, curvature in found.items():
-            fisher = curvature.fisher
+        for name, known in found.items():
+            fisher = known.fisher
             if _is_table(name, fisher):
                 fisher = fisher + OF_ROW * fisher.mean()
-            smooth[name] = (fisher + OF_WEIGHT * fisher.mean()) / (1 + OF_WEIGHT)
+            fisher = (fisher + OF_WEIGHT * fisher.mean()) / (1 + OF_WEIGHT)
+            smooth[name] = replace(known, fisher=fisher)
         return smooth
 
     def _encoded(
-        self, artifact: Artifact, fisher: Mapping[str, Weights], slope: float
+        self, artifact: Artifact, known: Mapping[str, Sensitivity], slope: float
     ) -> dict[str, Encoding]:
-        return {n: self._one(n, artifact.weights[n].decode(), fisher[n], slope) for n in fisher}
+        return {n: self._one(n, artifact.weights[n].decode(), known[n], slope) for n in known}
 
-    def _one(self, name: str, weight: Weights, fisher: Weights, slope: float) -> Encoding:
+    def _one(self, name: str, weight: Weights, known: Sensitivity, slope: float) -> Encoding:
         if not _is_table(name, weight) or self.bands == 1:
-            return _on_grid(rounded(weight, fisher, slope))
-        matters = fisher.mean(axis=1)
+            return _on_grid(weight, known.fisher, known.moments, slope)
+        matters = known.fisher.mean(axis=1)
         inner = np.quantile(matters, np.arange(1, self.bands) / self.bands)
         band = np.unique(np.searchsorted(inner, matters), return_inverse=True)[1].astype(np.uint8)
         rows = [band == i for i in range(int(band.max()) + 1)]
-        return Bands(band, tuple(_on_grid(rounded(weight[r], fisher[r], slope)) for r in rows))
+        return Bands(
+            band, tuple(_on_grid(weight[r], known.fisher[r], known.moments, slope) for r in rows)
+        )
 
     def _within(
         self,
         limit: int,
         artifact: Artifact,
-        fisher: Mapping[str, Weights],
+        known: Mapping[str, Sensitivity],
         halves: Mapping[str, Encoding],
     ) -> tuple[float, dict[str, Encoding]]:
-        """The least slope whose file is small enough, and its weights."""
+        """A slope whose file is small enough, and hardly smaller, with its weights."""
         low, high = SLOPES
+        slope, size = float(np.sqrt(low * high)), 0
         best: tuple[float, dict[str, Encoding]] | None = None
-        size = 0
         for _ in range(ROUNDS):
-            slope = float(np.sqrt(low * high))
-            weights = self._encoded(artifact, fisher, slope) | dict(halves)
+            weights = self._encoded(artifact, known, slope) | dict(halves)
             size = _file_bytes(artifact, weights) + ROOM_BYTES
             if size <= limit:
                 best, high = (slope, weights), slope
             else:
                 low = slope
+            if limit * (1 - CLOSE) <= size <= limit:
+                break
+            slope *= (size / limit) ** STEEPNESS
+            if not low < slope < high:
+                slope = float(np.sqrt(low * high))
         if best is None:
             raise StageError(
                 f"rate_distortion: expected max_bytes of at least about {size}, the fewest that "
@@ -155,14 +168,20 @@ def _is_table(name: str, weight: Weights) -> bool:
     return weight.ndim == 2 and component(name) in ("embedding", "output")
 
 
-def _on_grid(weight: Rounded) -> Affine:
-    return Affine(weight.values, np.array([weight.step]), np.zeros(1, np.int8))
+def _on_grid(weight: Weights, fisher: Weights, moments: Weights | None, slope: float) -> Affine:
+    if moments is None:
+        found = rounded(weight, fisher, slope)
+    else:
+        found = compensated(weight, fisher, moments, slope)
+    return Affine(found.values, np.array([found.step]), np.zeros(1, np.int8))
 
 
-def _rise(before: Encoding, after: Encoding, fisher: Weights) -> float:
+def _rise(before: Encoding, after: Encoding, known: Sensitivity) -> float:
     """Second-order rise of the loss, nats a token."""
-    change = (before.decode() - after.decode()).astype(np.float64)
-    return float((fisher * change**2).sum() / 2)
+    change = before.decode() - after.decode()
+    if known.moments is not None:
+        return rise(change, known.fisher, known.moments)
+    return float((known.fisher.astype(np.float64) * change**2).sum() / 2)
 
 
 def _file_bytes(artifact: Artifact, weights: Mapping[str, Encoding]) -> int:

@@ -56,7 +56,7 @@ def rounded(
     cost = fisher.reshape(-1) * np.float32(float(step) ** 2 / (2 * slope))  # bits a squared step
     values = np.rint(exact).clip(-MOST, MOST).astype(np.int8)
     for _ in range(PASSES):
-        values = _chosen(exact, cost, code_lengths(values))
+        values = cheapest(exact, cost, code_lengths(values))
     return Rounded(values.reshape(weight.shape), step)
 
 
@@ -67,8 +67,11 @@ def code_lengths(values: NDArray[np.int8]) -> Floats:
     return bits
 
 
-def _chosen(exact: Floats, cost: Floats, bits: Floats) -> NDArray[np.int8]:
-    """The cheapest of the two neighbours on the grid and zero."""
+def cheapest(exact: Floats, cost: Floats, bits: Floats) -> NDArray[np.int8]:
+    """Of each value, in steps, the cheapest of the two neighbours on the grid and zero.
+
+    `cost` is in bits a squared step, `bits` as `code_lengths` gives them.
+    """
     values = np.empty(exact.shape, np.int8)
     for begin in range(0, len(exact), CHUNK):
         part = slice(begin, begin + CHUNK)

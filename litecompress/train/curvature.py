@@ -9,11 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from litecompress.artifact import Artifact
 from litecompress.batches import Batch, Example
-from litecompress.corpus import TrainingText
-from litecompress.model.build import Network, from_weights
-from litecompress.train.calibration import calibration_examples
+from litecompress.model.build import Network
 from litecompress.train.objective import Objective
 
 Told = Callable[[str, int, int], None]  # what, how many are done, of how many
@@ -60,12 +57,3 @@ def curvatures(
         tokens += batch.tokens
     means = [[(t / tokens).numpy() for t in of] for of in (sums, squares)]
     return {n: Curvature(g, f) for n, g, f in zip(names, *means, strict=True)}
-
-
-def text_curvatures(
-    artifact: Artifact, data: TrainingText, sentences: int, names: Sequence[str]
-) -> dict[str, Curvature]:
-    """The curvature of each tensor on so many sentences of the training text."""
-    examples = calibration_examples(artifact, data, sentences)
-    network = from_weights(artifact.config, artifact.decode())
-    return curvatures(network, examples, names, lambda *_: None)

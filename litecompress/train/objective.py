@@ -33,34 +33,41 @@ class Objective(nn.Module):
         if twice:
             batch = batch.doubled()
         real = batch.target != PAD_ID  # (B, T)
-        features = self._features(batch)[real]  # (N, D)
+        features = self.features(batch)[real]  # (N, D)
         target = batch.target[real]  # (N,)
-        if isinstance(self.network, LanguageModel) and isinstance(
-            self.network.embedding, AdaptiveEmbedding
-        ):
+        if self.table_name is None:
+            assert isinstance(self.network, LanguageModel)
             nll = -self.network.target_log_probs(features, target).float().sum()
             return nll, nll.detach()
         if twice:
             of_one = target[: len(target) // 2]
             return consistent_cross_entropy(
-                features, self._table(), of_one, self.smoothing, self.consistency
+                features, self.table(), of_one, self.smoothing, self.consistency
             )
-        return table_cross_entropy(features, self._table(), target, self.smoothing, teacher)
+        return table_cross_entropy(features, self.table(), target, self.smoothing, teacher)
 
     @torch.no_grad()
     def teaching(self, batch: Batch, share: float) -> Teaching:
         """What this model, as a teacher, has to say of every real token of a batch."""
-        return Teaching(self._features(batch)[batch.target != PAD_ID], self._table(), share)
+        return Teaching(self.features(batch)[batch.target != PAD_ID], self.table(), share)
 
-    def _features(self, batch: Batch) -> Tensor:
+    def features(self, batch: Batch) -> Tensor:
         """What the output layer sees, (B, T, D)."""
         if isinstance(self.network, LanguageModel):
             return self.network.features(batch.previous)
         assert batch.source is not None
         return self.network.decode(batch.previous, *self.network.encode(batch.source))
 
-    def _table(self) -> Tensor:
-        """The output table (V, D)."""
+    @property
+    def table_name(self) -> str | None:
+        """The name of the output table; an adaptive softmax has none."""
         if isinstance(self.network, LanguageModel) or self.network.config.share_embeddings:
-            return self.network.embedding.weight  # type: ignore[return-value]
-        return self.network.output.weight
+            adaptive = isinstance(self.network.embedding, AdaptiveEmbedding)
+            return None if adaptive else "embedding.weight"
+        return "output.weight"
+
+    def table(self) -> Tensor:
+        """The output table (V, D)."""
+        assert self.table_name is not None
+        of = getattr(self.network, self.table_name.removesuffix(".weight"))
+        return of.weight  # type: ignore[no-any-return]
