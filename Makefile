@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
 
-.PHONY: setup demo test test-slow check clean
+.PHONY: setup setup-arm demo test test-slow check clean
 
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -12,6 +12,10 @@ $(SETUP): pyproject.toml constraints.txt
 	touch $(SETUP)
 
 setup: $(SETUP)
+
+# A small aarch64 system in build/aarch64, for `verify --isa aarch64`.
+setup-arm: setup
+	$(BIN)/python -m litecompress.arm.build
 
 demo: setup
 	$(BIN)/litecompress run recipes/demo.yaml -o out/demo --force

@@ -17,12 +17,12 @@ from litecompress.evaluate.likelihood import token_nll
 from litecompress.evaluate.model import translations
 from litecompress.evaluate.text_metrics import bleu
 from litecompress.export.base import Exported, options_of
+from litecompress.export.lengths import buckets
 from litecompress.export.package import (
-    package_tokenizers,
-    read_manifest,
     versions,
     write_package,
 )
+from litecompress.export.summary import encoding_row
 from litecompress.gate import judge, passed
 from litecompress.hardware.predict import Workload, predict
 from litecompress.hardware.profiles import find_profile
@@ -34,9 +34,8 @@ from litecompress.runtime.search import SearchConfig
 from litecompress.runtime.session import Session
 from litecompress.runtime.torch_session import TorchSession
 from litecompress.stages import Context, apply
-from litecompress.text import read_lines
-from litecompress.tokenizer import Tokenizer, Tokenizers, encode_all
-from litecompress.verify import Parity, Reference, finite, parity
+from litecompress.tokenizer import Tokenizer, Tokenizers
+from litecompress.verify import Parity, Reference, parity
 
 BEAM = SearchConfig(beam=5)
 LONGEST = 128  # tokens of a sentence in parity and latency
@@ -133,7 +132,8 @@ def _quality(
 
 def _shortest_bucket(recipe: Recipe) -> int:
     """Most tokens that every export of the recipe takes; enough for any sentence in any case."""
-    return min([LONGEST, *(getattr(e, "length", LONGEST) for e in recipe.exports)])
+    longest = (buckets(getattr(e, "length", LONGEST))[-1] for e in recipe.exports)
+    return min([LONGEST, *longest])
 
 
 def spread(sources: Sequence[Sequence[int]], count: int, limit: int) -> list[tuple[int, ...]]:
@@ -209,7 +209,7 @@ def _latency(
 
 
 def _runtime(target: str) -> str:
-    name = {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}[target]
+    name = {"onnx": "onnxruntime", "tflite": "ai-edge-litert", "coreml": "coremltools"}[target]
     return f"{name} {versions().get(name, '?')}"
 
 
@@ -225,43 +225,6 @@ def _workloads(
             integers = precision_of(options_of(exporter)) == "int8"
             works.append(Workload(exporter.target, artifact.config, size, int8=integers))
     return works
-
-
-def verify_package(package: Path, model: Path, samples: Path, count: int) -> dict[str, Any]:
-    """Parity of one package with the model that it was made from, on real sentences."""
-    manifest = read_manifest(package)
-    target = manifest["target"]
-    session = open_package(package, target)
-    artifact = load_model(model)
-    tokenizers = package_tokenizers(package, manifest)
-    if tokenizers != (artifact.tokenizer, artifact.target_tokenizer):
-        raise InputError(
-            f"expected the model that {package} was made from, got {model} with another tokenizer"
-        )
-    lines = [line.split("\t")[0] for line in read_lines(samples)]
-    limit = artifact.config.max_positions
-    ids = encode_all(artifact.tokenizers().source, lines, limit, str(samples))
-    limit = min(session.max_source, session.max_target, LONGEST)
-    reference = Reference.of(TorchSession.of(artifact), spread(ids, count, limit), limit)
-    level = LEVELS[target]
-    shipped = precision_of(manifest["options"])
-    row = parity(reference, session, target, level, shipped, greedy=level == "executed")
-    return row.to_dict()
-
-
-def encoding_row(exported: Exported) -> dict[str, Any]:
-    """What became of the weights, for the report."""
-    return {
-        "target": exported.target,
-        "native": len(exported.native),
-        "re_encoded": len(exported.re_encoded),
-        "decoded": len(exported.decoded),
-        "fallbacks": list(exported.fallbacks),
-        "decoded_weights": list(exported.decoded),
-        "re_encoding_psnr_db": finite(exported.re_encoding_psnr_db),
-        "quantized_byte_share": exported.quantized_byte_share,
-        "ops": dict(exported.ops),
-    }
 
 
 def _judged(report: Report, recipe: Recipe) -> Report:

@@ -12,6 +12,7 @@ from litecompress import __version__
 from litecompress.cli import (
     compress,
     evaluate,
+    explain,
     export,
     generate,
     import_,
@@ -19,9 +20,12 @@ from litecompress.cli import (
     run,
     scan,
     search,
+    shortlist,
     sizes,
     train,
     translate,
+    unpack,
+    verify,
 )
 
 app = typer.Typer(
@@ -43,12 +47,16 @@ COMMANDS = (
     scan,
     search,
     export,
+    unpack,
+    verify,
+    explain,
     inspect,
     sizes,
     translate,
     generate,
     evaluate,
     train,
+    shortlist,
 )
 for module in (*COMMANDS, import_):
     module.register(app)

@@ -1,9 +1,8 @@
-"""`export` and `verify`: a package out of a model, and how true it is."""
+"""`export`: a package out of a model."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,9 +11,8 @@ from litecompress.cli.options import AsJson, Force, Model, Output
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command()(export)
-    app.command()(verify)
 
 
 def export(
@@ -25,22 +23,35 @@ def export(
         str | None, typer.Option(help="native, int8 or float32; the target's own by default.")
     ] = None,
     conv_branch: Annotated[
-        str | None, typer.Option("--conv-branch", help="ONNX: builtin or custom.")
+        str | None, typer.Option("--conv-branch", help="ONNX, TFLite: builtin or custom.")
     ] = None,
     length: Annotated[
-        int | None, typer.Option(help="Core ML, TFLite: the one bucket of tokens.")
+        str | None, typer.Option(help="Core ML, TFLite: buckets of tokens, such as 16,32,64.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="Core ML: float16 or float32.")] = None,
+    deployment: Annotated[str | None, typer.Option(help="Core ML: iOS17 or iOS18.")] = None,
+    stateful: Annotated[
+        bool | None, typer.Option("--stateful", help="Core ML: caches as states (iOS18).")
+    ] = None,
+    strict: Annotated[
+        bool | None,
+        typer.Option("--strict", help="Core ML: refuse encodings that it cannot keep exactly."),
+    ] = None,
     activations: Annotated[str | None, typer.Option(help="TFLite: dynamic or float32.")] = None,
+    compat: Annotated[
+        str | None,
+        typer.Option(help="TFLite: only what an old runtime executes rightly: tflite-runtime."),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a package that a device runs."""
     from litecompress.artifact_file import load_model
     from litecompress.backends import load_exporter
+    from litecompress.export.lengths import parse_lengths
     from litecompress.export.package import write_package
+    from litecompress.export.summary import encoding_row
     from litecompress.output import refuse_existing, replacing
-    from litecompress.pipeline import encoding_row
     from litecompress.strict import build
 
     refuse_existing(output, force=force, inputs=[model])
@@ -48,41 +59,24 @@ def export(
     options = {
         "storage": storage,
         "conv_branch": conv_branch,
-        "length": length,
+        "length": None if length is None else parse_lengths(length),
         "precision": precision,
+        "deployment": deployment,
+        "stateful": stateful,
+        "strict": strict,
         "activations": activations,
+        "compat": compat,
     }
     given = {k: v for k, v in options.items() if v is not None}
     exporter = build(load_exporter(target), given, f"export {target}")
     with replacing(output, force=force, inputs=[model]) as partial:
         row = encoding_row(write_package(exporter, artifact, partial))
     size = sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
-    _print({"output": str(output), "package_raw_bytes": size, **row}, as_json)
+    show_values({"output": str(output), "package_raw_bytes": size, **row}, as_json)
 
 
-def verify(
-    package: Annotated[Path, typer.Argument(help="Folder that `export` or `run` wrote.")],
-    model: Model,
-    samples: Annotated[
-        Path, typer.Option(help="Sentences to compare on, one a line; after a tab, ignored.")
-    ],
-    sentences: Annotated[int, typer.Option(help="How many, of several lengths.", min=1)] = 8,
-    min_parity_db: Annotated[
-        float, typer.Option("--min-parity-db", help="Least PSNR; below it the exit code is 1.")
-    ] = 40.0,
-    as_json: AsJson = False,
-) -> None:
-    """Compare a package with its model on real sentences."""
-    from litecompress.pipeline import verify_package
-
-    row = verify_package(package, model, samples, sentences)
-    _print(row, as_json)
-    if row["psnr_db"] is not None and row["psnr_db"] < min_parity_db:
-        typer.echo(f"parity FAILED: {row['psnr_db']:.1f} dB < {min_parity_db} dB", err=True)
-        raise typer.Exit(1)
-
-
-def _print(values: dict[str, Any], as_json: bool) -> None:
+def show_values(values: dict[str, Any], as_json: bool) -> None:
+    """Print what came out, in words or as JSON."""
     if as_json:
         typer.echo(json.dumps(values, indent=2))
         return

@@ -4,74 +4,93 @@
 padded input x (B, T+K-1, C) and the kernels before their softmax, (H, K) or (B, T, H, K), and
 give (B, T, C). Each carries its decomposition into standard operators as a model-local function;
 a runtime with a kernel of that name uses its own. The linear layers stay outside.
+
+`convolve` is that decomposition, wherever it stands. A graph that has but one output position, a
+decoder's, carries its shorter form.
 """
 
 from __future__ import annotations
 
-import onnx
-import torch
-from onnx import parser
-from torch import Tensor
+from typing import Literal, NamedTuple
 
-from litecompress.model.conv import convolve_valid
+from onnx import FunctionProto, helper
+
+from litecompress.export.onnx_writer import FunctionWriter, GraphWriter, Value
 
 DOMAIN = "litecompress"
 OPSET = 21
-
-_BODY = """
-<domain: "litecompress", opset_import: ["" : 21]>
-{name} (x, logits) => (y)
-{{
-    zero = Constant <value_int = 0> ()
-    one = Constant <value_int = 1> ()
-    minus = Constant <value_ints = [-1]> ()
-    second = Constant <value_ints = [2]> ()
-    keep = Constant <value_ints = [0, 0, 0]> ()
-    flat = Constant <value_ints = [0, 0, -1]> ()
-    padded = Shape <start = 1, end = 2> (x)
-    heads = Shape <start = {heads}, end = {taps}> (logits)
-    kernel = Shape <start = {taps}> (logits)
-    outside = Sub (padded, kernel)
-    outside_scalar = Squeeze (outside)
-    kernel_scalar = Squeeze (kernel)
-    outputs = Add (outside_scalar, one)
-    starts = Range (zero, outputs, one)
-    offsets = Range (zero, kernel_scalar, one)
-    column = Unsqueeze (starts, minus)
-    window = Add (column, offsets)
-    windows = Gather <axis = 1> (x, window)
-    split = Concat <axis = 0> (keep, heads, minus)
-    by_head = Reshape (windows, split)
-    weights = Softmax <axis = -1> (logits)
-    turned = Transpose <perm = {perm}> (weights)
-    shared = Unsqueeze (turned, minus)
-    products = Mul (by_head, shared)
-    sums = ReduceSum <keepdims = 0> (products, second)
-    y = Reshape (sums, flat)
-}}
-"""
+Operator = Literal["LightweightConv", "DynamicConv"]
+OPERATORS: tuple[Operator, ...] = ("LightweightConv", "DynamicConv")
 
 
-@torch.library.custom_op("litecompress::softmax_conv", mutates_args=())
-def conv_operator(x: Tensor, logits: Tensor) -> Tensor:
-    """The operator as torch sees it; an exporter translates it by the rank of its kernels."""
-    return convolve_valid(x, logits)
+class Sizes(NamedTuple):
+    """Heads, channels of a head and kernel size: known, or vectors of one."""
+
+    heads: int | Value
+    width: int | Value
+    kernel: int | Value
 
 
-@conv_operator.register_fake
-def _(x: Tensor, logits: Tensor) -> Tensor:
-    return x.new_empty(x.shape[0], x.shape[1] - logits.shape[-1] + 1, x.shape[2])
+def convolve(
+    writer: GraphWriter, operator: Operator, x: Value, logits: Value, sizes: Sizes, *, step: bool
+) -> Value:
+    """Y (B, T, C) of x and logits; `step` says that T is 1."""
+    weights = writer.emit("Softmax", logits, axis=-1)
+    if step and operator == "LightweightConv":
+        return _weighted_sum(writer, x, weights, sizes)
+    by_head = writer.emit("Reshape", x, writer.shape(0, 0, sizes.heads, sizes.width))
+    by_head = writer.emit("Transpose", by_head, perm=[0, 2, 1, 3])  # (B, H, T+K-1, R)
+    if step:
+        row = writer.emit("Reshape", weights, writer.shape(0, sizes.heads, 1, sizes.kernel))
+        sums = writer.emit("MatMul", row, by_head)  # (B, H, 1, R)
+        return writer.emit("Reshape", sums, writer.integers(0, 1, -1))
+    rows = _rows(writer, operator, x, weights, sizes)
+    sums = writer.emit("MatMul", _band(writer, rows, x), by_head)  # (B, H, T, R)
+    sums = writer.emit("Transpose", sums, perm=[0, 2, 1, 3])
+    return writer.emit("Reshape", sums, writer.integers(0, 0, -1))
 
 
-def operator_name(logits_rank: int) -> str:
-    """The ONNX operator for kernels of that rank."""
-    return "LightweightConv" if logits_rank == 2 else "DynamicConv"
+def decomposition(operator: Operator, *, step: bool) -> FunctionProto:
+    """The model-local function that an operator carries in a decoder, or in an encoder."""
+    writer = FunctionWriter()
+    dynamic = operator == "DynamicConv"
+    heads, kernel = (writer.size("logits", axis + 2 * dynamic) for axis in (0, 1))
+    width = writer.emit("Div", writer.size("x", 2), heads)
+    sizes = Sizes(heads, width, kernel)
+    y = convolve(writer, operator, "x", "logits", sizes, step=step)
+    opsets = [helper.make_opsetid("", OPSET)]
+    return helper.make_function(DOMAIN, operator, ["x", "logits"], [y], writer.finished(), opsets)
 
 
-def decomposition(name: str) -> onnx.FunctionProto:
-    """The model-local function that an operator carries."""
-    dynamic = name == "DynamicConv"
-    perm = "[0, 1, 3, 2]" if dynamic else "[1, 0]"
-    first = 2 if dynamic else 0
-    text = _BODY.format(name=name, heads=first, taps=first + 1, perm=perm)
-    return parser.parse_function(text)
+def _weighted_sum(writer: GraphWriter, x: Value, weights: Value, sizes: Sizes) -> Value:
+    """One position under a kernel (H, K) that is known when the model is loaded."""
+    turned = writer.emit("Transpose", weights, perm=[1, 0])  # (K, H)
+    column = writer.emit("Unsqueeze", turned, writer.integers(-1))
+    spread = writer.emit("Expand", column, writer.shape(1, 1, sizes.width))  # (K, H, R)
+    spread = writer.emit("Reshape", spread, writer.integers(0, -1))  # (K, C)
+    return writer.emit("ReduceSum", writer.emit("Mul", x, spread), writer.integers(1), keepdims=1)
+
+
+def _rows(writer: GraphWriter, operator: Operator, x: Value, weights: Value, sizes: Sizes) -> Value:
+    """Kernels of all positions, (B, H, T, K), or (1, H, T, K) where all have the same."""
+    if operator == "DynamicConv":
+        return writer.emit("Transpose", weights, perm=[0, 2, 1, 3])
+    kernel = sizes.kernel if isinstance(sizes.kernel, str) else writer.integers(sizes.kernel)
+    outside = writer.emit("Sub", kernel, writer.integers(1))
+    outputs = writer.emit("Sub", writer.size(x, 1), outside)
+    one = writer.emit("Unsqueeze", weights, writer.integers(0, 2))  # (1, H, 1, K)
+    return writer.emit("Expand", one, writer.shape(1, 1, outputs, 1))
+
+
+def _band(writer: GraphWriter, rows: Value, x: Value) -> Value:
+    """Kernels (.., T, K) as bands (.., T, T+K-1), the t-th shifted by t.
+
+    Rows of T+K are filled up with zeros, then read as rows of one less.
+    """
+    outputs, inputs = writer.size(rows, 2), writer.size(x, 1)
+    pads = writer.shape(0, outputs)
+    filled = writer.emit("Pad", rows, pads, "", writer.integers(3))  # (.., T, T+K)
+    line = writer.emit("Reshape", filled, writer.integers(0, 0, -1))
+    size = writer.emit("Mul", outputs, inputs)
+    line = writer.emit("Slice", line, writer.integers(0), size, writer.integers(2))
+    return writer.emit("Reshape", line, writer.shape(0, 0, outputs, inputs))

@@ -1,72 +1,101 @@
-"""How Core ML holds our encodings: a graph pass that puts them in the place of plain constants.
+"""A graph pass that puts our own encodings in the place of a program's plain constants.
 
-An iOS18 program decompresses constants itself (`constexpr_*` operators). The pass hands it our own
+A program decompresses constants itself (`constexpr_*` operators). The pass hands it our own
 indices, codebooks, masks and integers; coremltools' optimizers would look for them anew, leave
 out weights below 2048 elements, and round an int8 grid a second time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import inf, prod
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from litecompress.backends import load_backend
-from litecompress.encoding import Affine, Array, Dense, Encoding, Palette, Sparse, packed_bytes
+from litecompress.encoding import Array
+from litecompress.export.coreml_plan import Layout, is_kernel
+from litecompress.export.coreml_stored import Constant, Stored
 
 mil = load_backend("coremltools.converters.mil.mil")
 passes = load_backend("coremltools.converters.mil.mil.passes.graph_pass")
 registry = load_backend("coremltools.converters.mil.mil.passes.pass_registry")
 helper = load_backend("coremltools.converters.mil.mil.passes.helper")
 
-Key = tuple[str, tuple[int, ...], bytes]  # type, shape and values of a constant
-
+Key = tuple[str, tuple[int, ...], bytes]  # type, shape and digest of a constant's values
 PASS = "litecompress::store_encoded"
-CARRIES = frozenset({"palette", "affine", "sparse_dense", "sparse_palette", "sparse_affine"})
-INDEX_BITS = (1, 2, 3, 4, 6, 8)  # widths that an index may have; 5 and 7 are rounded up
-OPERATOR_BYTES = 192  # what an operator and its blobs' headers cost a package, as measured
+
+
+class KnownWeights:
+    """A model's matrices, found by the values that they decode to, or by those turned.
+
+    Renaming and casting to float16 then do not matter.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.forms = layout.stored
+        self._found: dict[Key, tuple[str, bool]] = {}
+        for name, encoding in layout.planned.weights.items():
+            if len(encoding.shape) == 2 and not is_kernel(name):
+                values = encoding.decode()
+                for turned, own in ((True, values.T), (False, values)):
+                    for typed in (own, own.astype(np.float16)):
+                        self._found[_key(typed)] = name, turned
+
+    def find(self, values: Array) -> tuple[str, bool]:
+        """The name of the weight with these values, "" for none; and whether they are turned."""
+        return self._found.get(_key(values), ("", False))
 
 
 @registry.register_pass(namespace="litecompress", name="store_encoded", override=True)
 class StoreEncoded(passes.AbstractGraphPass):  # type: ignore[misc,name-defined]
-    """Replace each constant that equals a decoded weight by the weight's encoding, under its name.
+    """Replace each constant that equals a decoded weight by the weight's form, under its name.
 
-    Constants are told by shape and value, so that renaming and casting to float16 do not matter.
+    A turned copy beside it goes as well: every matrix is in a program once.
     """
 
-    weights: Mapping[str, Encoding] = {}
+    weights: KnownWeights | None = None
 
     def apply(self, prog: Any) -> None:
         """Every use of such a constant then reads the one encoded weight."""
-        wanted = {n: w for n, w in self.weights.items() if not isinstance(w, Dense)}
-        names = {
-            _key(weight.decode().astype(dtype)): name
-            for name, weight in wanted.items()
-            for dtype in (np.float16, np.float32)
-        }
-        for function in prog.functions.values():
-            _replace_constants(function, names, wanted)
+        if self.weights is not None:
+            for function in prog.functions.values():
+                _replace_constants(function, self.weights)
 
 
 @helper.block_context_manager  # type: ignore[untyped-decorator]
-def _replace_constants(
-    block: Any, names: Mapping[Key, str], wanted: Mapping[str, Encoding]
-) -> None:
+def _replace_constants(block: Any, weights: KnownWeights) -> None:
+    known: dict[str, Any] = {}
     for op in list(block.operations):
-        if op.op_type != "const" or not isinstance(op.outputs[0].val, np.ndarray):
+        value = op.outputs[0].val if op.op_type == "const" else None
+        name, turned = weights.find(value) if isinstance(value, np.ndarray) else ("", False)
+        if not name or (name not in weights.forms and name not in known):
+            known |= {name: op.outputs[0]} if name and not turned else {}
             continue
-        value = op.outputs[0].val
-        name = names.get(_key(value))
-        form = smallest(wanted[name], value.dtype) if name else None
-        if name is None or form is None:
+        if name not in known:
+            known[name] = build(weights.forms[name], name=program_name(name), before_op=op)
+        if turned:
+            _multiply_unturned(block, op, known[name])
+        elif op.outputs[0] is not known[name]:
+            block.replace_uses_of_var_after_op(
+                anchor_op=op, old_var=op.outputs[0], new_var=known[name], no_check_var_types=True
+            )
+            block.remove_ops([op])
+
+
+def _multiply_unturned(block: Any, op: Any, weight: Any) -> None:
+    """Let linear layers that read a turned copy of a weight read the weight itself."""
+    for linear in list(op.outputs[0].child_ops):
+        if linear.op_type != "linear":
             continue
-        encoded = _build(form, value.dtype, name=program_name(name), before_op=op)
+        product = mil.Builder.matmul(x=linear.x, y=weight, name=linear.name, before_op=linear)
+        if linear.bias is not None and linear.bias.val.any():
+            product = mil.Builder.add(x=product, y=linear.bias, before_op=linear)
         block.replace_uses_of_var_after_op(
-            anchor_op=op, old_var=op.outputs[0], new_var=encoded, no_check_var_types=True
+            anchor_op=linear, old_var=linear.outputs[0], new_var=product, no_check_var_types=True
         )
+        block.remove_ops([linear])
+    if not op.outputs[0].child_ops:
         block.remove_ops([op])
 
 
@@ -75,131 +104,26 @@ def program_name(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _key(value: Array) -> Key:
-    return value.dtype.str, value.shape, value.tobytes()
+def _key(values: Array) -> Key:
+    return values.dtype.str, values.shape, sha256(values.tobytes()).digest()
 
 
-def smallest(encoding: Encoding, dtype: np.dtype[Any]) -> Encoding | None:
-    """The form of an encoding that a package holds in fewest bytes; None where a plain one does."""
-    if len(encoding.shape) < 2:
-        return (
-            None  # coremltools keeps off vectors too, for a fault in the runtime (rdar 113860800)
+def build(stored: Stored, name: str, before_op: Any) -> Any:
+    """The operators of a form; the last one is named and its output returned."""
+    before: tuple[Any, ...] = ()
+    for i, step in enumerate(stored.steps):
+        last = i == len(stored.steps) - 1
+        inputs = {key: _typed(constant) for key, constant in step.constants.items()}
+        inputs |= dict(zip(step.feeds, before, strict=True))
+        result = getattr(mil.Builder, step.operator)(
+            **inputs, name=name if last else f"{name}_{i}", before_op=before_op
         )
-    forms = [encoding, _zero_as_code(encoding)]
-    sizes = [_stored_bytes(form, dtype) if form else inf for form in forms]
-    plain = prod(encoding.shape) * dtype.itemsize
-    return forms[sizes.index(min(sizes))] if min(sizes) < plain else None
+        before = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    return before[0]
 
 
-def _zero_as_code(encoding: Encoding) -> Palette | None:
-    """A sparse palette as one whose first centroid is zero; None for other encodings."""
-    if not isinstance(encoding, Sparse) or not isinstance(encoding.values, Palette):
-        return None
-    palette = encoding.values
-    if len(palette.codebook) >= 2 ** INDEX_BITS[-1]:
-        return None
-    indices = np.zeros(encoding.shape, np.uint8)
-    indices[encoding.mask] = palette.indices + 1
-    return Palette(indices, np.concatenate([[0], palette.codebook]))
-
-
-def _stored_bytes(encoding: Encoding, dtype: np.dtype[Any]) -> float:
-    """Bytes of an encoded constant in a package; infinite where Core ML has no such form."""
-    if isinstance(encoding, Sparse):
-        if not encoding.mask.any() or len(getattr(encoding.values, "scale", [1])) > 1:
-            return inf
-        mask_bytes = packed_bytes(encoding.mask.size, 1)
-        return OPERATOR_BYTES + mask_bytes + _stored_bytes(encoding.values, dtype)
-    count = prod(encoding.shape)
-    match encoding:
-        case Palette() if len(encoding.codebook) <= 2 ** INDEX_BITS[-1]:
-            bits = index_bits(encoding)
-            return OPERATOR_BYTES + packed_bytes(count, bits) + (dtype.itemsize << bits)
-        case Affine() if _integer(encoding):
-            return OPERATOR_BYTES + count + len(encoding.scale) * (dtype.itemsize + 1)
-        case Dense():
-            return count * dtype.itemsize
-    return inf
-
-
-def index_bits(palette: Palette) -> int:
-    """The narrowest index that reaches every centroid."""
-    return next(bits for bits in INDEX_BITS if 2**bits >= len(palette.codebook))
-
-
-def _build(encoding: Encoding, dtype: np.dtype[Any], **where: Any) -> Any:
-    """Operators that give the decoded weight; the last one is named and its output returned."""
-    mb = mil.Builder
-    match encoding:
-        case Palette():
-            return mb.constexpr_lut_to_dense(
-                **_lookup(encoding, dtype, len(encoding.shape)), **where
-            )
-        case Affine():
-            return mb.constexpr_blockwise_shift_scale(**_grid(encoding, dtype), **where)
-        case Sparse():
-            mask, values = _survivors(encoding, dtype, before_op=where["before_op"])
-            return mb.constexpr_sparse_to_dense(nonzero_data=values, mask=mask, **where)
-    raise TypeError(f"expected an encoding that Core ML carries, got {type(encoding).__name__}")
-
-
-def _survivors(sparse: Sparse, dtype: np.dtype[Any], **where: Any) -> tuple[Any, Any]:
-    """A mask and the values where it is set, themselves encoded."""
-    mb, rank = mil.Builder, sparse.mask.ndim
-    mask = _packed(sparse.mask, 1)
-    match sparse.values:
-        case Palette():
-            lookup = _lookup(sparse.values, dtype, rank)
-            indices = lookup.pop("indices")
-            return mb.constexpr_lut_to_sparse(  # type: ignore[no-any-return]
-                indices_mask=mask, indices_nonzero_data=indices, **lookup, **where
-            )
-        case Affine():
-            grid = _grid(sparse.values, dtype)
-            values = grid.pop("data")
-            grid = {key: value.reshape([1] * rank) for key, value in grid.items()}
-            return mb.constexpr_sparse_blockwise_shift_scale(  # type: ignore[no-any-return]
-                data_mask=mask, nonzero_data=values, **grid, **where
-            )
-        case Dense():
-            return mask, sparse.values.values.astype(dtype)
-
-
-def _lookup(palette: Palette, dtype: np.dtype[Any], rank: int) -> dict[str, Array]:
-    """One codebook for the whole tensor, filled up with zeros to a power of two."""
-    bits = index_bits(palette)
-    codebook = np.zeros(2**bits, dtype)
-    codebook[: len(palette.codebook)] = palette.codebook
-    return {
-        "indices": _packed(palette.indices, bits),
-        "lut": codebook.reshape(*[1] * rank, 2**bits, 1),
-    }
-
-
-def _grid(affine: Affine, dtype: np.dtype[Any]) -> dict[str, Array]:
-    """Integers, and a scale and zero point along the channels' axis."""
-    along = [1] * affine.values.ndim
-    along[affine.axis] = len(affine.scale)
-    kind = _integer(affine)
-    grid: dict[str, Array] = {
-        "data": affine.values.astype(kind),
-        "scale": affine.scale.astype(dtype).reshape(along),
-    }
-    if affine.zero_point.any():
-        grid["offset"] = affine.zero_point.astype(kind).reshape(along)
-    return grid
-
-
-def _integer(affine: Affine) -> type[np.int8 | np.uint8] | None:
-    """The 8-bit type that holds values and zero points, if there is one."""
-    ends = [end(a) for a in (affine.values, affine.zero_point) for end in (np.min, np.max)]
-    for kind in (np.int8, np.uint8):
-        if np.iinfo(kind).min <= min(ends) and max(ends) <= np.iinfo(kind).max:
-            return kind
-    return None
-
-
-def _packed(values: Array, bits: int) -> NDArray[np.uint8]:
-    """Unsigned integers of a type that coremltools packs into so many bits."""
-    name = mil.types.string_to_builtin(f"uint{bits}")
-    return values.astype(mil.types.nptype_from_builtin(name))
+def _typed(constant: Constant) -> Any:
+    """Values in the NumPy type by which coremltools knows how many bits they have."""
+    kind = mil.types.nptype_from_builtin(mil.types.string_to_builtin(constant.kind))
+    values = constant.values.astype(kind)
+    return values if values.ndim else values[()]

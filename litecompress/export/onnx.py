@@ -7,26 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-import onnx_ir as ir
-from onnx_ir.passes import common as passes
+import onnx
+from onnx import ModelProto, helper
 
 from litecompress.artifact import Artifact
-from litecompress.backends import load_backend
 from litecompress.encoding import Affine, Bands, Encoding, Palette, Sparse
 from litecompress.errors import ExportError
 from litecompress.export.base import Exported, Plan, is_matrix
-from litecompress.export.conv_branch import DOMAIN, decomposition
-from litecompress.export.onnx_lowering import Lowering, store
+from litecompress.export.conv_branch import DOMAIN, OPERATORS, OPSET, decomposition
+from litecompress.export.onnx_convolution import ConvForm
+from litecompress.export.onnx_graphs import Graphs
+from litecompress.export.onnx_network import store
 from litecompress.export.onnx_plan import OnnxStorage, plan_onnx
 from litecompress.export.onnx_products import Activations
-from litecompress.export.onnx_simplify import simplify
-from litecompress.export.onnx_trace import trace
 from litecompress.export.onnx_weights_file import WeightsFile
-from litecompress.export.onnx_writer import CONTRIB
-
-load_backend("onnxruntime")  # torch's exporter asks for it half way and hides that it is missing
+from litecompress.export.onnx_writer import GraphWriter
 
 IR_VERSION = 10  # ONNX Runtime refuses what the newest onnx package writes by default
 WEIGHTS_FILE = "weights.bin"
@@ -47,28 +44,20 @@ class OnnxExport:
 
     target: ClassVar[str] = "onnx"
     storage: OnnxStorage = "int8"
-    conv_branch: Literal["builtin", "custom"] = "builtin"
+    conv_branch: ConvForm = "builtin"
     activations: Activations = "per_tensor"
 
     def __call__(self, artifact: Artifact, folder: Path) -> Exported:
         """Write the graphs and the one file of weights."""
         planned = plan_onnx(artifact, self.storage)
-        traced = trace(artifact.config, planned)
-        stored = store(planned.weights, [model.graph for model in traced.values()])
-        weights = WeightsFile(folder / WEIGHTS_FILE)
-        ops: Counter[str] = Counter()
-        for role, model in traced.items():
-            Lowering(model.graph, stored, self.activations).run()
-            self._finish(model)
-            ops.update(operators(model))
-            weights.take(model)
-            ir.save(model, folder / f"{role}.onnx")
-        weights.write()
-        _check_complete(planned, weights)
+        stored = store(planned.weights)
+        graphs = Graphs(artifact.config, stored, self.activations, self.conv_branch).all()
+        ops, names = write_graphs(graphs, folder)
+        _check_complete(planned, names)
         return Exported(
             target=self.target,
             folder=folder,
-            files={**{role: f"{role}.onnx" for role in traced}, "weights": WEIGHTS_FILE},
+            files={**{role: f"{role}.onnx" for role in graphs}, "weights": WEIGHTS_FILE},
             ops=dict(sorted(ops.items())),
             native=planned.native,
             re_encoded=planned.re_encoded,
@@ -78,28 +67,38 @@ class OnnxExport:
             quantized_byte_share=quantized_byte_share(planned.weights),
         )
 
-    def _finish(self, model: ir.Model) -> None:
-        """Give the convolutions their decomposition, as function or inlined; drop what is dead."""
-        used = {n.op_type for n in model.graph if n.domain == DOMAIN}
-        for name in sorted(used):
-            function = ir.serde.deserialize_function(decomposition(name))
-            model.functions[function.identifier()] = function
-        model.graph.opset_imports[DOMAIN] = 1
-        if self.conv_branch == "builtin":
-            passes.InlinePass()(model)
-            del model.graph.opset_imports[DOMAIN]
-        simplify(model.graph)
-        if any(n.domain == CONTRIB for n in model.graph):
-            model.graph.opset_imports[CONTRIB] = 1
-        passes.RemoveUnusedNodesPass()(model)
-        passes.ClearMetadataAndDocStringPass()(model)
-        model.ir_version = IR_VERSION
-        model.producer_name, model.producer_version = "litecompress", ""
+
+def write_graphs(graphs: Mapping[str, GraphWriter], folder: Path) -> tuple[Counter[str], set[str]]:
+    """Write graphs and the file of their weights; their operators, and the names of the weights."""
+    ops: Counter[str] = Counter()
+    with WeightsFile(folder / WEIGHTS_FILE) as weights:
+        for role, writer in graphs.items():
+            made = _model(role, writer, weights)
+            ops.update(operators(made))
+            onnx.save(made, folder / f"{role}.onnx")
+    return ops, weights.names
 
 
-def operators(model: ir.Model) -> Counter[str]:
+def _model(role: str, writer: GraphWriter, weights: WeightsFile) -> ModelProto:
+    """A graph with its weights in the file, and the decompositions of the operators of ours."""
+    initializers = [*writer.constants.values(), *weights.take(writer.stored)]
+    nodes, step = writer.finished(), role != "encoder"
+    graph = helper.make_graph(nodes, role, writer.inputs, writer.outputs, initializers)
+    ours = {node.op_type for node in nodes if node.domain == DOMAIN}
+    domains = {"": OPSET, **{node.domain: 1 for node in nodes if node.domain}}
+    return helper.make_model(
+        graph,
+        functions=[decomposition(name, step=step) for name in OPERATORS if name in ours],
+        opset_imports=[helper.make_opsetid(*domain) for domain in domains.items()],
+        ir_version=IR_VERSION,
+        producer_name="litecompress",
+    )
+
+
+def operators(model: ModelProto) -> Counter[str]:
     """Operator types of a graph, counted; those of no standard domain with their prefix."""
-    return Counter(f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in model.graph)
+    nodes = model.graph.node
+    return Counter(f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in nodes)
 
 
 def quantized_byte_share(weights: Mapping[str, Encoding]) -> float:
@@ -119,12 +118,12 @@ def _small_elements(encoding: Encoding) -> int:
     return 0
 
 
-def _check_complete(planned: Plan, weights: WeightsFile) -> None:
+def _check_complete(planned: Plan, read: set[str]) -> None:
     """An ExportError where a graph does not read a weight under its own name."""
     lost = [
         name
         for name in planned.weights
-        if not any(n == name or n.startswith(name + ".") for n in weights.names)
+        if not any(n == name or n.startswith(name + ".") for n in read)
     ]
     if lost:
         raise ExportError(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import onnx_ir as ir
-
 from litecompress.encoding import Affine
 from litecompress.export.onnx_expand import Expander
 from litecompress.export.onnx_grids import is_blockwise, is_integer_grid
 from litecompress.export.onnx_stored import StoredWeight
+from litecompress.export.onnx_writer import CONTRIB, FLOAT, Value
 
 
 class LookUps:
@@ -16,7 +15,7 @@ class LookUps:
     def __init__(self, expander: Expander) -> None:
         self.writer, self.expander = expander.writer, expander
 
-    def rows(self, weight: StoredWeight, ids: ir.Value) -> ir.Value:
+    def rows(self, weight: StoredWeight, ids: Value) -> Value:
         """Rows (B, T, D) of a table (V, D) in float32 for ids (B, T)."""
         if is_blockwise(weight.encoding) and weight.shape[1] % 2 == 0:
             return self._block_rows(weight, ids)
@@ -27,7 +26,7 @@ class LookUps:
             return self.expander.look_up(weight, codes)
         return self._gathered(weight, self.expander.floats(weight), ids)
 
-    def _block_rows(self, weight: StoredWeight, ids: ir.Value) -> ir.Value:
+    def _block_rows(self, weight: StoredWeight, ids: Value) -> Value:
         """The last axis is packed in pairs, so it has to be even."""
         affine = weight.encoding
         assert isinstance(affine, Affine)
@@ -35,12 +34,12 @@ class LookUps:
         if ".zero_point" in weight.arrays:
             inputs.append(self.expander.zero_point(weight))
         axes = {"gather_axis": 0, "quantize_axis": 1}
-        return self.writer.emit_contrib(
-            "GatherBlockQuantized", *inputs, **axes, bits=4, block_size=affine.group_size
+        return self.writer.emit_of(
+            CONTRIB, "GatherBlockQuantized", *inputs, **axes, bits=4, block_size=affine.group_size
         )
 
-    def _grid_rows(self, weight: StoredWeight, ids: ir.Value) -> ir.Value:
-        emit, to_float = self.writer.emit, {"to": ir.DataType.FLOAT}
+    def _grid_rows(self, weight: StoredWeight, ids: Value) -> Value:
+        emit, to_float = self.writer.emit, {"to": FLOAT}
         rows = emit("Cast", self._gathered(weight, self.expander.codes(weight), ids), **to_float)
         zero, scale = self.expander.zero_point(weight), self.expander.scale(weight)
         if ".zero_point" in weight.arrays:
@@ -49,12 +48,12 @@ class LookUps:
         several = weight.arrays[".scale"].size > 1
         return emit("Mul", rows, self._of_rows(scale, ids) if several else scale)
 
-    def _of_rows(self, parameters: ir.Value, ids: ir.Value) -> ir.Value:
+    def _of_rows(self, parameters: Value, ids: Value) -> Value:
         """Parameters (V,) of the rows that are looked up, (B, T, 1)."""
         found = self.writer.emit("Gather", parameters, ids)
         return self.writer.emit("Unsqueeze", found, self.writer.integers(-1))
 
-    def _gathered(self, weight: StoredWeight, table: ir.Value, ids: ir.Value) -> ir.Value:
+    def _gathered(self, weight: StoredWeight, table: Value, ids: Value) -> Value:
         """Rows of a table stored (V, D), or columns of one that is stored turned."""
         if not weight.turned:
             return self.writer.emit("Gather", table, ids)

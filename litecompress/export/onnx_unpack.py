@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import onnx_ir as ir
 
-from litecompress.export.onnx_writer import GraphWriter
-
-INT32 = ir.DataType.INT32
+from litecompress.export.onnx_writer import INT32, GraphWriter, Value
 
 
-def unpack(writer: GraphWriter, planes: Mapping[int, ir.Value], count: int | None) -> ir.Value:
+def unpack(writer: GraphWriter, planes: Mapping[int, Value], count: int | None) -> Value:
     """A vector of codes in uint8 from planes by their width, widest first as the low bits.
 
     Without a count they end with the zeros that fill them up.
     """
-    whole: ir.Value | None = None
+    whole: Value | None = None
     offset = 0
     for width in sorted(planes, reverse=True):
         part = flat(writer, _unpack_plane(writer, planes[width], width))
@@ -32,12 +29,12 @@ def unpack(writer: GraphWriter, planes: Mapping[int, ir.Value], count: int | Non
     return writer.emit("Slice", whole, writer.integers(0), writer.integers(count))
 
 
-def flat(writer: GraphWriter, values: ir.Value) -> ir.Value:
+def flat(writer: GraphWriter, values: Value) -> Value:
     """Values as a vector."""
     return writer.emit("Reshape", values, writer.integers(-1))
 
 
-def take(writer: GraphWriter, values: ir.Value, places: ir.Value) -> ir.Value:
+def take(writer: GraphWriter, values: Value, places: Value) -> Value:
     """Elements of a vector at places, a vector of int32.
 
     GatherElements copies numbers by their type, where Gather copies bytes: ten times slower.
@@ -45,13 +42,13 @@ def take(writer: GraphWriter, values: ir.Value, places: ir.Value) -> ir.Value:
     return writer.emit("GatherElements", values, places, axis=0)
 
 
-def _unpack_plane(writer: GraphWriter, plane: ir.Value, width: int) -> ir.Value:
+def _unpack_plane(writer: GraphWriter, plane: Value, width: int) -> Value:
     """Codes (8 / w, m) of a plane (1, m)."""
     shifts = width * np.arange(8 // width, dtype=np.uint8)[:, None]
     return _lowest(writer, writer.emit("BitShift", plane, writer.constant(shifts), **RIGHT), width)
 
 
-def unpack_nibbles(writer: GraphWriter, packed: ir.Value, shape: tuple[int, ...]) -> ir.Value:
+def unpack_nibbles(writer: GraphWriter, packed: Value, shape: tuple[int, ...]) -> Value:
     """Codes (rows, columns) of neighbours packed in pairs (rows, ceil(columns / 2))."""
     (rows, columns), size = shape, -(-shape[1] // 2)
     pairs = writer.emit("Reshape", packed, writer.integers(rows, size, 1))
@@ -64,7 +61,7 @@ def unpack_nibbles(writer: GraphWriter, packed: ir.Value, shape: tuple[int, ...]
     return writer.emit("Slice", codes, writer.integers(0), ends, writer.integers(1))
 
 
-def places(writer: GraphWriter, mask: ir.Value, count: int) -> ir.Value:
+def places(writer: GraphWriter, mask: Value, count: int) -> Value:
     """A vector that counts the bits of a packed mask, from 1 on, and is 0 where none is set."""
     inside = writer.emit("Cast", unpack(writer, {1: mask}, count), to=INT32)
     number = writer.emit("CumSum", inside, writer.constant(np.int64(0)))
@@ -74,5 +71,5 @@ def places(writer: GraphWriter, mask: ir.Value, count: int) -> ir.Value:
 RIGHT = {"direction": "RIGHT"}
 
 
-def _lowest(writer: GraphWriter, values: ir.Value, width: int) -> ir.Value:
+def _lowest(writer: GraphWriter, values: Value, width: int) -> Value:
     return writer.emit("BitwiseAnd", values, writer.constant(np.uint8((1 << width) - 1)))

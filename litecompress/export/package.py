@@ -16,16 +16,7 @@ from litecompress.errors import InputError
 from litecompress.export.base import Exported, Exporter, options_of
 
 MANIFEST = "manifest.json"
-PACKAGES = (
-    "torch",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "coremltools",
-    "litert-torch",
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-)
+PACKAGES = ("torch", "numpy", "onnx", "onnxruntime", "coremltools", "ai-edge-litert")
 
 
 def write_package(exporter: Exporter, artifact: Artifact, folder: Path) -> Exported:

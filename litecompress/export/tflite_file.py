@@ -1,10 +1,8 @@
-"""The `.tflite` file: which matrices and operators it holds, and how to write it small."""
+"""The `.tflite` file: its schema, which operators it holds, and how to write it small."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,86 +11,59 @@ from numpy.typing import NDArray
 from litecompress.backends import load_backend
 
 schema = load_backend("ai_edge_litert.schema_py_generated")
-flatbuffer_utils = load_backend("ai_edge_litert.tools.flatbuffer_utils")
 _Builder: Any = load_backend("flatbuffers").Builder
 
-MATRIX_READERS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")  # both take their matrix as input 1
 ALIGN_BYTES = 16  # of constants, as the schema demands
-_TYPES = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.INT8: np.int8}
 _BUILTIN_NAMES = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
 
 
-@dataclass
-class Matrix:
-    """A constant that linear layers or look-ups read: float32 or int8, stored once.
-
-    `readers` has each operator's type and the name of its output, in all signatures.
-    """
-
-    values: NDArray[Any]
-    readers: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def is_quantized(self) -> bool:
-        """Whether it is stored in 8 bits."""
-        return self.values.dtype == np.int8
-
-
 def read(content: bytes) -> Any:
-    """The file as the schema's mutable `ModelT`."""
-    return flatbuffer_utils.read_model_from_bytearray(content)
+    """A file of our own as the schema's mutable `ModelT`."""
+    return schema.ModelT.InitFromPackedBuf(content)
 
 
 def count_operators(model: Any) -> dict[str, int]:
-    """Operator types of all signatures together, counted."""
-    counts = Counter(_kind(model, op) for graph in model.subgraphs for op in graph.operators)
+    """Operator types of all graphs together, counted; composites by their own names."""
+    counts = Counter(
+        operator_name(model, op) for graph in model.subgraphs for op in graph.operators
+    )
     return dict(sorted(counts.items()))
 
 
-def matrices(model: Any) -> list[Matrix]:
-    """Every stored weight matrix, also those that pass through a DEQUANTIZE."""
-    found: dict[int, Matrix] = {}
-    for graph in model.subgraphs:
-        expanded = {
-            op.outputs[0]: op.inputs[0]
-            for op in graph.operators
-            if _kind(model, op) == "DEQUANTIZE"
-        }
-        for op in graph.operators:
-            if (kind := _kind(model, op)) not in MATRIX_READERS:
-                continue
-            tensor = graph.tensors[expanded.get(op.inputs[1], op.inputs[1])]
-            data = model.buffers[tensor.buffer].data
-            if data is None:
-                continue
-            values = np.frombuffer(data, _TYPES[tensor.type]).reshape(tensor.shape)
-            output = (graph.tensors[op.outputs[0]].name or b"").decode()
-            found.setdefault(tensor.buffer, Matrix(values)).readers.append((kind, output))
-    return list(found.values())
+def operator_name(model: Any, op: Any) -> str:
+    """The name of an operator's type, or that of the composite that it is."""
+    kind = str(_BUILTIN_NAMES[model.operatorCodes[op.opcodeIndex].builtinCode])
+    if kind != "STABLEHLO_COMPOSITE":
+        return kind
+    name = op.builtinOptions2.name
+    return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def quantized_byte_share(stored: list[Matrix]) -> float:
-    """Share of the matrices, by size in float32, that the file holds in 8 bits."""
-    total = sum(m.values.size for m in stored)
-    return sum(m.values.size for m in stored if m.is_quantized) / total if total else 0.0
+def weight_names(model: Any) -> set[str]:
+    """Names of all constants that have one."""
+    return {
+        tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.buffer and tensor.name
+    }
 
 
 def pack(model: Any) -> bytes:
-    """Write the file, equal vectors once and inner tensors without a name; `model` is changed."""
-    for tensor, is_inner in _tensors(model):
-        tensor.name = None if is_inner else tensor.name
-        tensor.shape = np.asarray(tensor.shape, np.int32)
-        if tensor.quantization is not None and tensor.quantization.scale is None:
-            tensor.quantization = None
-    for op in (op for graph in model.subgraphs for op in graph.operators):
-        op.inputs, op.outputs = np.asarray(op.inputs, np.int32), np.asarray(op.outputs, np.int32)
+    """Write the file, equal vectors and names once; `model` is changed."""
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.shape = np.asarray(tensor.shape, np.int32)
+        for op in graph.operators:
+            op.inputs = np.asarray(op.inputs, np.int32)
+            op.outputs = np.asarray(op.outputs, np.int32)
     builder = _SharingBuilder(sum(len(b.data) for b in model.buffers if b.data is not None))
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
 class _SharingBuilder(_Builder):  # type: ignore[misc]
-    """Writes a vector that it has written before as a reference; scales and zero points repeat."""
+    """Writes what it has written before as a reference; scales, zero points and names repeat."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -110,13 +81,8 @@ class _SharingBuilder(_Builder):  # type: ignore[misc]
             self.written[key] = self.EndVector()
         return self.written[key]
 
-
-def _tensors(model: Any) -> Iterator[tuple[Any, bool]]:
-    """Every tensor, and whether it is neither input nor output of its signature."""
-    for graph in model.subgraphs:
-        outer = {*graph.inputs, *graph.outputs}
-        yield from ((tensor, i not in outer) for i, tensor in enumerate(graph.tensors))
-
-
-def _kind(model: Any, op: Any) -> str:
-    return str(_BUILTIN_NAMES[model.operatorCodes[op.opcodeIndex].builtinCode])
+    def CreateString(self, s: Any, *options: Any) -> int:  # noqa: N802
+        key = "name", s if isinstance(s, bytes) else s.encode()
+        if key not in self.written:
+            self.written[key] = super().CreateString(s, *options)
+        return self.written[key]

@@ -1,7 +1,7 @@
 """The operators of Core ML's intermediate language (MIL) that our programs use, in NumPy.
 
-Each function takes an operator's inputs under their MIL names. Constant expressions
-(`constexpr_*`) are here too: they are evaluated once, when a program is loaded.
+Each function takes an operator's inputs under their MIL names; `mil_batch` lets them take several
+sentences at a time.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ def cos(x: Array) -> Array:
     return np.asarray(np.cos(x))
 
 
+def log(x: Array, epsilon: float = 1e-45) -> Array:
+    """Natural logarithm of x + epsilon."""
+    return np.asarray(np.log(x + np.float32(epsilon)))
+
+
 def cumsum(x: Array, axis: int, exclusive: bool = False, reverse: bool = False) -> Array:
     """Running sum, the current element included."""
     _only("cumsum", exclusive=not exclusive, reverse=not reverse)
@@ -99,8 +104,22 @@ def concat(values: Sequence[Array], axis: int, interleave: bool = False) -> Arra
     return np.concatenate(values, axis=int(axis))
 
 
-def slice_by_index(
-    x: Array,
+def slice_by_index(x: Array, begin: Array, end: Array, **options: Array | None) -> Array:
+    """A mask lifts the bound of an axis; a squeezed axis keeps the index at `begin` alone."""
+    return np.asarray(x[_index(x.ndim, begin, end, **options)])
+
+
+def slice_update(
+    x: Array, update: Array, begin: Array, end: Array, **options: Array | None
+) -> Array:
+    """A copy of x with `update` in the place of what `slice_by_index` gives."""
+    changed = x.copy()
+    changed[_index(x.ndim, begin, end, **options)] = update
+    return changed
+
+
+def _index(
+    rank: int,
     begin: Array,
     end: Array,
     *,
@@ -108,66 +127,31 @@ def slice_by_index(
     begin_mask: Array | None = None,
     end_mask: Array | None = None,
     squeeze_mask: Array | None = None,
-) -> Array:
-    """A mask lifts the bound of an axis; a squeezed axis keeps the index at `begin` alone."""
+) -> tuple[slice | int, ...]:
     index: list[slice | int] = []
-    for axis in range(x.ndim):
+    for axis in range(rank):
         if squeeze_mask is not None and squeeze_mask[axis]:
             index.append(int(begin[axis]))
             continue
         first = None if begin_mask is not None and begin_mask[axis] else int(begin[axis])
         last = None if end_mask is not None and end_mask[axis] else int(end[axis])
         index.append(slice(first, last, None if stride is None else int(stride[axis])))
-    return np.asarray(x[tuple(index)])
+    return tuple(index)
 
 
-def constexpr_lut_to_dense(indices: Array, lut: Array) -> Array:
-    """One codebook a tensor: `lut` is (1, .., 1, centroids, 1)."""
-    _only("constexpr_lut_to_dense", lut=lut.size == lut.shape[-2])
-    return np.asarray(lut.reshape(-1)[indices.astype(np.intp)])
+def maximum(x: Array, y: Array) -> Array:
+    """The greater of two, element by element."""
+    return np.asarray(np.maximum(x, y))
 
 
-def constexpr_lut_to_sparse(
-    indices_mask: Array, indices_nonzero_data: Array, lut: Array
-) -> tuple[Array, Array]:
-    """The mask as it is, and the values of its survivors."""
-    return indices_mask, constexpr_lut_to_dense(indices_nonzero_data, lut)
-
-
-def constexpr_blockwise_shift_scale(
-    data: Array, scale: Array, offset: Array | None = None
-) -> Array:
-    """Give scale * (data - offset), each scale for a block of elements."""
-    shift = 0 if offset is None else _spread(offset, data.shape).astype(np.float32)
-    return np.asarray(_spread(scale, data.shape) * (data.astype(np.float32) - shift))
-
-
-def constexpr_sparse_blockwise_shift_scale(
-    data_mask: Array, nonzero_data: Array, scale: Array, offset: Array | None = None
-) -> tuple[Array, Array]:
-    """The mask as it is, and the scaled values of its survivors."""
-    dense = constexpr_sparse_to_dense(nonzero_data, data_mask)
-    shifted = constexpr_blockwise_shift_scale(dense, scale, offset)
-    return data_mask, shifted[data_mask != 0]
-
-
-def constexpr_sparse_to_dense(nonzero_data: Array, mask: Array) -> Array:
-    """Zero where the mask is."""
-    dense = np.zeros(mask.shape, nonzero_data.dtype)
-    dense[mask != 0] = nonzero_data
-    return dense
+def minimum(x: Array, y: Array) -> Array:
+    """The lesser of two, element by element."""
+    return np.asarray(np.minimum(x, y))
 
 
 def select(cond: Array, a: Array, b: Array) -> Array:
     """Elements of a where the condition holds, of b elsewhere."""
     return np.where(cond, a, b)
-
-
-def _spread(blocks: Array, shape: tuple[int, ...]) -> Array:
-    """One value a block to one value an element."""
-    for axis, size in enumerate(shape):
-        blocks = np.repeat(blocks, size // blocks.shape[axis], axis=axis)
-    return blocks
 
 
 def _only(operator: str, **holds: bool) -> None:
@@ -184,11 +168,6 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "add": lambda x, y: x + y,
     "cast": lambda x, dtype: x,  # all results take the types that are declared
     "concat": concat,
-    "constexpr_blockwise_shift_scale": constexpr_blockwise_shift_scale,
-    "constexpr_lut_to_dense": constexpr_lut_to_dense,
-    "constexpr_lut_to_sparse": constexpr_lut_to_sparse,
-    "constexpr_sparse_blockwise_shift_scale": constexpr_sparse_blockwise_shift_scale,
-    "constexpr_sparse_to_dense": constexpr_sparse_to_dense,
     "cos": cos,
     "cumsum": cumsum,
     "equal": lambda x, y: x == y,
@@ -198,8 +177,13 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "greater_equal": lambda x, y: x >= y,
     "identity": lambda x: x,
     "layer_norm": layer_norm,
+    "less": lambda x, y: x < y,
     "linear": linear,
+    "log": log,
+    "logical_and": lambda x, y: x & y,
     "matmul": matmul,
+    "maximum": maximum,
+    "minimum": minimum,
     "mul": lambda x, y: x * y,
     "not_equal": lambda x, y: x != y,
     "pad": pad,
@@ -210,6 +194,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "sigmoid": sigmoid,
     "sin": sin,
     "slice_by_index": slice_by_index,
+    "slice_update": slice_update,
     "softmax": softmax,
     "split": split,
     "sub": lambda x, y: x - y,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,11 @@ from litecompress.tokenizer import Tokenizers
 if TYPE_CHECKING:
     from litecompress.artifact import Artifact
 
-LEVELS = {"onnx": "executed", "tflite": "executed", "coreml": "emulated"}
+LEVELS = {
+    "onnx": "executed",
+    "tflite": "executed",
+    "coreml": "executed" if sys.platform == "darwin" else "emulated",
+}
 _S = TypeVar("_S")
 
 
@@ -116,9 +121,16 @@ def _session_class(target: str) -> Callable[[Path, int], Session]:
 
 
 def _language_class(target: str) -> Callable[[Path, int], LanguageSession]:
-    """The same for a language model, which not every target takes."""
-    if target != "onnx":
-        raise InputError(f"expected a language model's package for onnx, got one for {target}")
-    from litecompress.runtime.ort import OnnxLanguageSession
+    """The same for a language model."""
+    match target:
+        case "onnx":
+            from litecompress.runtime.ort import OnnxLanguageSession
 
-    return OnnxLanguageSession
+            return OnnxLanguageSession
+        case "tflite":
+            from litecompress.runtime.litert import LiteRTLanguageSession
+
+            return LiteRTLanguageSession
+    from litecompress.runtime.mil import CoreMLLanguageSession
+
+    return lambda folder, _: CoreMLLanguageSession(folder)

@@ -8,6 +8,7 @@ import onnxruntime
 
 from litecompress.runtime.memory import give_back
 from litecompress.runtime.ort_buffers import BoundState, DecoderGraph
+from litecompress.runtime.ort_declared import check_declared
 from litecompress.runtime.session import Logits, State, Tokens
 
 MAX_POSITIONS = 1024
@@ -54,7 +55,8 @@ class OnnxLanguageSession:
 
 
 def load(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A graph on the CPU, silent."""
+    """A graph on the CPU, silent; one with operators that are not ours is an InputError."""
+    check_declared(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -1,49 +1,46 @@
-"""Graphs of one weight, lowered and run: a linear layer, a look-up and any other use of it."""
+"""Graphs of one weight, written and run: a linear layer, a look-up and any other use of it."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import onnxruntime
 
-from litecompress.export.conv_branch import DOMAIN
-from litecompress.export.onnx_lowering import Lowering, store
-from litecompress.export.onnx_weights_file import WeightsFile
+from litecompress.export.onnx import write_graphs
+from litecompress.export.onnx_network import Network
+from litecompress.export.onnx_stored import StoredWeight
+from litecompress.export.onnx_writer import FLOAT, INT64
 
 LINEAR, LOOK_UP, OTHER = "linear", "look_up", "other"
 
 
-def lowered(folder, encoding, *uses, activations="per_tensor"):
-    """A model that uses a weight so, written to a folder and checked."""
-    rows, columns = encoding.shape
-    weight = _value("model.w.weight", encoding.decode())
-    x = _input("x", ir.DataType.FLOAT, ["n", columns])
-    ids = _input("ids", ir.DataType.INT64, ["n", "t"])
-    nodes, shapes = [], {LINEAR: ["n", rows], LOOK_UP: ["n", "t", columns], OTHER: [rows, columns]}
+def written(folder, encodings, *uses, activations="per_tensor"):
+    """A model that uses weights so, written to a folder and checked.
+
+    Of one weight `w.weight` any use; of several, `w0.weight` and so on, their joined product.
+    """
+    several = isinstance(encodings, list)
+    encodings = encodings if several else [encodings]
+    names = [f"w{i}" if several else "w" for i in range(len(encodings))]
+    weights = {
+        f"{name}.weight": StoredWeight.of(f"{name}.weight", encoding, turned=LINEAR in uses)
+        for name, encoding in zip(names, encodings)
+    }
+    network, columns = Network(weights, activations), encodings[0].shape[1]
+    rows = sum(encoding.shape[0] for encoding in encodings)
+    x = network.writer.input("x", FLOAT, "n", columns)
+    ids = network.writer.input("ids", INT64, "n", "t")
     for use in uses:
         match use:
             case "linear":
-                nodes.append(ir.node("Linear", [x, weight], domain=DOMAIN))
+                network.writer.output(network.linear(x, *names), use, "n", rows)
             case "look_up":
-                nodes.append(ir.node("Embedding", [weight, ids], domain=DOMAIN))
+                found = network.rows("w.weight", ids)
+                network.writer.output(found, use, "n", "t", columns)
             case "other":
-                nodes.append(ir.node("Neg", [weight]))
-        output = nodes[-1].outputs[0]
-        output.name, output.shape = use, ir.Shape(shapes[use])
-        output.type = ir.TensorType(ir.DataType.FLOAT)
-    outputs = [node.outputs[0] for node in nodes]
-    opsets = {"": 21, "com.microsoft": 1}
-    graph = ir.Graph(
-        [x, ids], outputs, nodes=nodes, initializers=[weight], opset_imports=opsets, name="g"
-    )
-    Lowering(graph, store({"w.weight": encoding}, [graph]), activations).run()
-    graph.initializers.pop(weight.name)
-    model = ir.Model(graph, ir_version=10)
-    file = WeightsFile(folder / "weights.bin")
-    file.take(model)
-    file.write()
-    ir.save(model, folder / "model.onnx")
+                opposite = network.emit("Neg", network.floats("w.weight"))
+                network.writer.output(opposite, use, rows, columns)
+    write_graphs({"model": network.writer}, folder)
     onnx.checker.check_model(folder / "model.onnx", full_check=True)
     return folder / "model.onnx"
 
@@ -65,14 +62,3 @@ def run(path, use, x=None, ids=None, optimized=None):
 def operators(path):
     """Operator types of a written model."""
     return [node.op_type for node in onnx.load(path, load_external_data=False).graph.node]
-
-
-def _value(name, array):
-    tensor = ir.tensor(np.ascontiguousarray(array), name=name)
-    return ir.Value(
-        name=name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype)
-    )
-
-
-def _input(name, dtype, shape):
-    return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))

@@ -250,8 +250,44 @@ def test_one_switch_for_the_convolution_branch(case):
     assert {n.op_type for n in nodes} == {expected}
     assert [f.name for f in model.functions] == [expected]
     assert case.exported.fallbacks == (f"litecompress::{expected}",)
-    inner = {n.op_type for n in model.functions[0].node}
-    assert not inner & {"MatMul", "MatMulInteger", "Gemm"}  # linear layers stay outside
+    assert list(model.functions[0].input) == ["x", "logits"]
+    outside = {name for n in model.graph.node if n.domain == "" for name in n.input}
+    for linear in ("linear1", "linear2"):  # linear layers stay outside
+        assert f"litecompress.decoder.0.conv.{linear}.bias" in outside
+
+
+def test_builtin_and_custom_compute_the_same(tmp_path):
+    artifact, found = models.artifact("dynamic", **SIZE), []
+    for form in ("builtin", "custom"):
+        (tmp_path / form).mkdir()
+        OnnxExport("float32", form)(artifact, tmp_path / form)
+        state = OnnxSession(tmp_path / form).start(np.array([SOURCES[1]]), 4)
+        found.append(state.fixed)
+    for name, value in found[0].items():
+        np.testing.assert_allclose(value, found[1][name], atol=1e-6)
+
+
+def test_custom_carries_the_nodes_that_builtin_writes(tmp_path):
+    """But for shapes, which a function reads from its inputs and a graph knows."""
+    artifact, models_of = models.artifact("dynamic", **SIZE), {}
+    for form in ("builtin", "custom"):
+        (tmp_path / form).mkdir()
+        OnnxExport("float32", form)(artifact, tmp_path / form)
+        for role in ("encoder", "decoder"):
+            path = tmp_path / form / f"{role}.onnx"
+            models_of[form, role] = onnx.load(path, load_external_data=False)
+    layers = len(artifact.config.decoder_kernel_sizes)
+    for role in ("encoder", "decoder"):
+        builtin, custom = (models_of[form, role] for form in ("builtin", "custom"))
+        (function,) = custom.functions
+        shaping = {"Constant", "Concat", "Div", "Shape"}
+        expected = Counter(n.op_type for n in custom.graph.node if not n.domain)
+        for node in function.node:
+            expected[node.op_type] += layers
+        found = Counter(n.op_type for n in builtin.graph.node)
+        for op_type in shaping:
+            del expected[op_type], found[op_type]
+        assert found == expected
 
 
 def test_an_export_gives_the_same_bytes_again(case, tmp_path):
@@ -305,18 +341,22 @@ def test_what_the_runtime_refuses_is_one_error(tmp_path):
         open_package(tmp_path, "onnx")
 
 
+@pytest.mark.parametrize("positions", [1, 5])
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_the_decomposition_is_the_convolution(dynamic):
+@pytest.mark.parametrize("kernel_size", [1, 5])
+def test_the_decomposition_is_the_convolution(dynamic, positions, kernel_size):
     import torch
 
     torch.manual_seed(0)
-    x = torch.randn(2, 9, 8)
-    logits = torch.randn(2, 5, 4, 5) if dynamic else torch.randn(4, 5)
-    function = decomposition("DynamicConv" if dynamic else "LightweightConv")
-    (y,) = ReferenceEvaluator(function).run(
-        None, {"x": x.numpy(), "logits": logits.numpy()}, attributes={}
-    )
-    np.testing.assert_allclose(y, convolve_valid(x, logits).numpy(), atol=1e-6)
+    x = torch.randn(2, positions + kernel_size - 1, 8)
+    logits = torch.randn(*((2, positions) if dynamic else ()), 4, kernel_size)
+    expected = convolve_valid(x, logits).numpy()
+    operator = "DynamicConv" if dynamic else "LightweightConv"
+    for step in {False, positions == 1}:
+        (y,) = ReferenceEvaluator(decomposition(operator, step=step)).run(
+            None, {"x": x.numpy(), "logits": logits.numpy()}, attributes={}
+        )
+        np.testing.assert_allclose(y, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("storage", ["palette", "fp32"])
@@ -330,9 +370,5 @@ def test_a_weight_that_no_graph_reads_is_an_error(tmp_path, monkeypatch):
     extra = {**artifact.weights, "nowhere.weight": Dense(np.ones((2, 2), np.float32))}
     planned = plan_onnx(Artifact(artifact.config, extra, b""), "float32")
     monkeypatch.setattr(onnx_export, "plan_onnx", lambda *_: planned)
-    trace = onnx_export.trace
-    monkeypatch.setattr(
-        onnx_export, "trace", lambda config, _: trace(config, plan_onnx(artifact, "float32"))
-    )
     with pytest.raises(ExportError, match=r"none that reads nowhere\.weight"):
         OnnxExport("float32")(artifact, tmp_path)

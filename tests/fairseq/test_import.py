@@ -223,7 +223,7 @@ def test_a_package_translates_with_both_tokenizers(call, imported, tmp_path):
     assert call("translate", "-m", package, "s1 s2 s3", "s4") == ours
     samples = tmp_path / "samples.txt"
     samples.write_text("s1 s2 s3\ns5\n")
-    assert call("verify", package, "-m", model, "--samples", samples)[0] == 0
+    assert call("verify", package, "-m", model, "--samples", samples, "--longest", 32)[0] == 0
     other = tmp_path / "other"
     other.mkdir()
     save_checkpoint(replace(imported, target_tokenizer=imported.target_tokenizer + b" "), other)

@@ -1,22 +1,25 @@
-"""The emulated Core ML session and its operators, against PyTorch and coremltools."""
+"""The emulated Core ML session against PyTorch, and what it makes of damaged packages."""
 
 from __future__ import annotations
 
+import shutil
+import struct
+
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
 from litecompress.errors import InputError, UnsupportedOpError
 from litecompress.export.coreml import CoreMLExport
 from litecompress.model.config import EOS_ID, PAD_ID
-from litecompress.runtime import mil_ops
-from litecompress.runtime.mil import CoreMLSession, ct
+from litecompress.runtime import mil, mil_native, mil_ops
+from litecompress.runtime.mil import CoreMLSession
+from litecompress.runtime.mil_package import MODEL, WEIGHTS, Package, proto
+from litecompress.runtime.mil_program import Program
 from litecompress.runtime.search import SearchConfig, beam_search
 from litecompress.runtime.torch_session import TorchSession
 from tests import models
 
-LENGTH = 10
+SHORT, LENGTH = 4, 10
 ONE_LAYER = {"encoder_kernel_sizes": (3,), "decoder_kernel_sizes": (7,)}
 SOURCE = np.array([[5, 9, 33, 2], [8, 2, PAD_ID, PAD_ID], [2, PAD_ID, PAD_ID, PAD_ID]])
 
@@ -29,7 +32,7 @@ def artifact():
 @pytest.fixture(scope="module")
 def folder(artifact, tmp_path_factory):
     folder = tmp_path_factory.mktemp("coreml")
-    CoreMLExport("float32", LENGTH, "float32")(artifact, folder)
+    CoreMLExport("float32", (SHORT, LENGTH), "float32")(artifact, folder)
     return folder
 
 
@@ -38,16 +41,25 @@ def session(folder):
     return CoreMLSession(folder)
 
 
-def test_a_padded_batch_steps_like_pytorch(session, artifact):
+@pytest.fixture
+def damaged(folder, tmp_path):
+    return shutil.copytree(folder / "model.mlpackage", tmp_path / "model.mlpackage")
+
+
+def test_a_padded_batch_steps_like_pytorch_and_grows_into_the_next_bucket(session, artifact):
     theirs = TorchSession.of(artifact)
     state, expected = session.start(SOURCE, 5), theirs.start(SOURCE, LENGTH)
+    assert state.caches["key_0"].shape == (3, 4, SHORT, 4)
     tokens = np.full(len(SOURCE), EOS_ID)
     for step in range(LENGTH):
         logits, state = session.step(tokens, step, state)
         wanted, expected = theirs.step(tokens, step, expected)
         np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-4)
-        for name, value in expected.caches.items():
-            np.testing.assert_allclose(state.caches[name], value, rtol=0, atol=1e-4)
+        for name, value in state.caches.items():
+            whole = expected.caches[name]
+            whole = whole if name.startswith("conv") else whole[:, :, : value.shape[2]]
+            np.testing.assert_allclose(value, whole, rtol=0, atol=1e-4)
+        assert state.caches["key_0"].shape[2] == (SHORT if step < SHORT else LENGTH)
         tokens = wanted.argmax(1)
 
 
@@ -58,16 +70,20 @@ def test_a_beam_search_finds_what_pytorch_finds(session, artifact):
     assert [[h.tokens for h in row] for row in ours] == [[h.tokens for h in row] for row in theirs]
 
 
-def test_caches_have_the_length_of_the_packages(session):
+@pytest.mark.parametrize(("used", "bucket"), [(1, SHORT), (SHORT, SHORT), (SHORT + 1, LENGTH)])
+def test_the_smallest_bucket_that_fits_is_taken(session, used, bucket):
+    source = np.full((2, LENGTH + 5), PAD_ID)
+    source[:, :used] = 5
+    state = session.start(source, LENGTH)
+    assert state.fixed["memory_bias"].shape == (2, 1, 1, bucket)
     assert (session.max_source, session.max_target) == (LENGTH, LENGTH)
-    assert session.start(SOURCE, 3).caches["key_0"].shape == (3, 4, LENGTH, 4)
 
 
-def test_padding_beyond_the_packages_is_cut(session):
-    wide = np.full((3, LENGTH + 5), PAD_ID)
-    wide[:, : SOURCE.shape[1]] = SOURCE
-    for name, value in session.start(wide, 4).fixed.items():
-        np.testing.assert_array_equal(value, session.start(SOURCE, 4).fixed[name])
+def test_many_rows_are_encoded_like_few(session):
+    rows = np.tile(SOURCE, (7, 1))
+    whole, few = session.start(rows, 5), session.start(SOURCE, 5)
+    for name, value in whole.fixed.items():
+        np.testing.assert_allclose(value, np.tile(few.fixed[name], (7, 1, 1, 1)), atol=1e-6)
 
 
 def test_a_source_longer_than_the_packages_is_refused(session):
@@ -80,81 +96,132 @@ def test_a_target_longer_than_the_packages_is_refused(session):
         session.step(np.array([2]), LENGTH, session.start(SOURCE[:1], 4))
 
 
+class Device:
+    """What coremltools gives for a package on macOS, emulated: rows one by one, states by name."""
+
+    def __init__(self, path, compute_units, function_name):
+        self.program = Program(Package(mil.Path(path)), function_name)
+
+    def predict(self, inputs, state=None):
+        assert {k: (v.shape, v.dtype) for k, v in inputs.items()} == {
+            k: (t.shape, t.dtype) for k, t in self.program.inputs.items()
+        }
+        return self.program(inputs, state)
+
+
+def test_on_macos_core_ml_itself_runs_the_functions(folder, session, monkeypatch):
+    monkeypatch.setattr(mil.sys, "platform", "darwin")
+    monkeypatch.setattr(mil_native.ct.models, "MLModel", Device)
+    native = CoreMLSession(folder)
+    ours, theirs = native.start(SOURCE, 5), session.start(SOURCE, 5)
+    for step in range(SHORT + 2):
+        logits, ours = native.step(np.array([2, 5, 6]), step, ours)
+        wanted, theirs = session.step(np.array([2, 5, 6]), step, theirs)
+        np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-5)
+
+
 def test_a_folder_without_packages_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"encoder\.mlpackage"):
+    with pytest.raises(InputError, match=r"expected an \.mlpackage, got none"):
         CoreMLSession(tmp_path)
+    with pytest.raises(InputError, match="got nothing at"):
+        Package(tmp_path / "model.mlpackage")
 
 
 def test_all_unknown_operators_are_named(folder, monkeypatch):
     for name in ("softmax", "cumsum", "linear"):
         monkeypatch.delitem(mil_ops.OPERATORS, name)
-    with pytest.raises(UnsupportedOpError, match="got cumsum, linear, softmax in encoder"):
+    with pytest.raises(UnsupportedOpError, match="got cumsum, linear, softmax in model"):
         CoreMLSession(folder)
 
 
+def test_missing_files_are_named(damaged):
+    (damaged / WEIGHTS).unlink()
+    with pytest.raises(InputError, match=r"weight\.bin: expected the weights of a program, got n"):
+        Package(damaged)
+    (damaged / MODEL).unlink()
+    with pytest.raises(InputError, match=r"model\.mlmodel: expected a program of .* got none"):
+        Package(damaged)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 5000, 30000, -1])
+def test_a_truncated_program_is_refused(damaged, kept):
+    content = (damaged / MODEL).read_bytes()
+    (damaged / MODEL).write_bytes(content[:kept])
+    with pytest.raises(InputError, match=r"model\.mlmodel: expected a(n ML|  Core ML)? "):
+        CoreMLSession(damaged.parent)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 64, 200, 5000, -1000])
+def test_truncated_weights_are_refused(damaged, kept):
+    content = (damaged / WEIGHTS).read_bytes()
+    (damaged / WEIGHTS).write_bytes(content[:kept])
+    with pytest.raises(InputError, match=r"weight\.bin: expected the weights of"):
+        CoreMLSession(damaged.parent)
+
+
+@pytest.mark.parametrize("offset", [3, 64 + 1, 2**40, 2**63 + 5])
+def test_offsets_out_of_range_are_refused(damaged, offset):
+    changed(damaged, lambda value: setattr(value, "offset", offset))
+    with pytest.raises(InputError, match=r"weight\.bin: expected the weights of the program, got"):
+        CoreMLSession(damaged.parent)
+
+
+def changed(package, change):
+    """Apply a change to the first array of every function."""
+    model = proto.Model_pb2.Model.FromString((package / MODEL).read_bytes())
+    for function in model.mlProgram.functions.values():
+        for op in function.block_specializations[function.opset].operations:
+            if op.attributes["val"].WhichOneof("value") == "blobFileValue":
+                change(op.attributes["val"].blobFileValue)
+                break
+    (package / MODEL).write_bytes(model.SerializeToString())
+
+
 @pytest.mark.parametrize(
-    ("operator", "options"),
+    ("at", "form", "value"),
     [
-        (mil_ops.pad, {"pad": [1, 1], "mode": "reflect", "constant_val": 0.0}),
-        (mil_ops.gather, {"indices": np.zeros(1), "axis": 0, "batch_dims": 1}),
-        (mil_ops.cumsum, {"axis": 0, "reverse": True}),
-        (mil_ops.constexpr_lut_to_dense, {"lut": np.zeros((2, 2, 1))}),
+        (64, "<I", 0),  # the first array's sentinel
+        (68, "<I", 4),  # its type
+        (72, "<Q", 2**50),  # its size
+        (80, "<Q", 2**50),  # where it begins
     ],
 )
-def test_options_that_are_not_written_are_refused(operator, options):
-    first = {"indices": np.zeros(4)} if "lut" in options else {"x": np.zeros((3, 4))}
-    with pytest.raises(UnsupportedOpError, match="runs on a device only"):
-        operator(**first, **options)
+def test_headers_that_do_not_agree_are_refused(damaged, at, form, value):
+    content = bytearray((damaged / WEIGHTS).read_bytes())
+    struct.pack_into(form, content, at, value)
+    (damaged / WEIGHTS).write_bytes(content)
+    with pytest.raises(InputError, match=r"weight\.bin: expected the weights of the program, got"):
+        CoreMLSession(damaged.parent)
 
 
-def test_operators_against_pytorch():
-    x = np.random.default_rng(0).normal(size=(2, 6, 4)).astype(np.float32)
-    t, gamma, beta = torch.from_numpy(x), x[0, 0], x[0, 1]
-    norm = F.layer_norm(t, [4], torch.from_numpy(gamma), torch.from_numpy(beta), 1e-5)
-    pairs = {
-        "layer_norm": (mil_ops.layer_norm(x, np.array([-1]), gamma, beta, 1e-5), norm),
-        "softmax": (mil_ops.softmax(x, -1), t.softmax(-1)),
-        "sigmoid": (mil_ops.sigmoid(100 * x), (100 * t).sigmoid()),
-        "matmul": (mil_ops.matmul(x, x, transpose_y=True), t @ t.transpose(1, 2)),
-        "pad": (
-            mil_ops.pad(x, np.array([2, 1, 0, 3]), "constant", 0.5),
-            F.pad(t, (0, 3, 2, 1), value=0.5),
-        ),
-        "gather": (mil_ops.gather(x, np.array([[0, -1], [2, 3]]), 1), t[:, [[0, -1], [2, 3]]]),
-        "split": (mil_ops.split(x, 1, split_sizes=np.array([1, 5]))[1], t[:, 1:]),
-        "slice": (
-            mil_ops.slice_by_index(
-                x,
-                np.array([1, 1, 3]),
-                np.array([0, 6, 0]),
-                stride=np.array([1, 2, 1]),
-                begin_mask=np.array([True, False, False]),
-                end_mask=np.array([True, False, False]),
-                squeeze_mask=np.array([False, False, True]),
-            ),
-            t[:, 1:6:2, 3],
-        ),
-    }
-    for name, (ours, theirs) in pairs.items():
-        np.testing.assert_allclose(ours, theirs.numpy(), atol=2e-6, err_msg=name)
+def test_a_value_that_nothing_gives_is_refused(damaged):
+    model = proto.Model_pb2.Model.FromString((damaged / MODEL).read_bytes())
+    function = model.mlProgram.functions["encoder_4"]
+    operations = function.block_specializations[function.opset].operations
+    del operations[0]
+    (damaged / MODEL).write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="expected operators that fit together, got"):
+        CoreMLSession(damaged.parent)
 
 
-def test_constant_expressions_against_coremltools():
-    theirs = ct.converters.mil.mil.ops.defs.iOS18.compression
-    random = np.random.default_rng(1)
-    indices, mask = random.integers(0, 4, (6, 4)), random.integers(0, 2, (6, 4))
-    lut = random.normal(size=(1, 1, 4, 1)).astype(np.float32)
-    data = random.integers(-128, 128, (6, 4)).astype(np.int8)
-    scale = random.random((3, 1)).astype(np.float32)
-    offset = np.array([[3], [0], [-7]], np.int8)
-    few = indices[mask != 0]
-    for name, arguments in {
-        "constexpr_lut_to_dense": (indices, lut),
-        "constexpr_lut_to_sparse": (mask, few, lut),
-        "constexpr_blockwise_shift_scale": (data, scale, offset),
-        "constexpr_sparse_blockwise_shift_scale": (mask, data[mask != 0], scale, offset),
-        "constexpr_sparse_to_dense": (few, mask),
-    }.items():
-        vector_axis = (None,) if "lut" in name else ()
-        expected = getattr(theirs, name).decompress(*arguments, *vector_axis)
-        np.testing.assert_equal(mil_ops.OPERATORS[name](*arguments), expected, err_msg=name)
+def test_functions_of_others_are_refused(damaged):
+    model = proto.Model_pb2.Model.FromString((damaged / MODEL).read_bytes())
+    model.mlProgram.functions["other"].CopyFrom(model.mlProgram.functions["encoder_4"])
+    (damaged / MODEL).write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="expected functions of ours, got other"):
+        CoreMLSession(damaged.parent)
+
+
+def test_a_length_without_its_decoder_is_refused(damaged):
+    model = proto.Model_pb2.Model.FromString((damaged / MODEL).read_bytes())
+    del model.mlProgram.functions["decoder_4"]
+    (damaged / MODEL).write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="an encoder and a decoder for each length"):
+        CoreMLSession(damaged.parent)
+
+
+def test_another_model_is_refused(damaged):
+    model = proto.Model_pb2.Model(specificationVersion=9)
+    (damaged / MODEL).write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="expected an ML program, got another model"):
+        Package(damaged)

@@ -115,6 +115,7 @@ def coreml_package(folder: Path) -> Path:
     import coremltools as ct
 
     from litecompress.export import coreml_weights
+    from litecompress.export.coreml_forms import smallest
     from litecompress.silence import silenced
     from tests.sizes.encodings import encoding
 
@@ -129,7 +130,8 @@ def coreml_package(folder: Path) -> Path:
     def program(x):
         for name, form in forms.items():
             weight = encoding(form, MATRIX, rng)
-            x = mb.add(x=x, y=coreml_weights._build(weight, half, name=name, before_op=None))
+            stored = smallest(weight, "fp16", "iOS18")
+            x = mb.add(x=x, y=coreml_weights.build(stored, name=name, before_op=None))
         return mb.add(x=x, y=mb.const(val=plain, name="model_decoder_3_ffn_norm_bias_to_fp16"))
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ import pytest
 from litecompress.encoding import Affine, Bands, Dense, Sparse
 from litecompress.export.onnx_grids import in_blocks, is_blockwise, is_integer_grid
 from litecompress.stages.affine_grid import affine_quantized
-from tests.export.onnx_graphs import LINEAR, LOOK_UP, OTHER, lowered, operators, run
+from tests.export.onnx_graphs import LINEAR, LOOK_UP, OTHER, operators, run, written
 from tests.sizes import encodings
 
 SHAPE = (24, 40)
@@ -60,11 +61,14 @@ ENCODINGS = {
 }
 
 
+INTEGERS = {"MatMulInteger": 1}
+
+
 @pytest.fixture(scope="module", params=ENCODINGS)
 def made(request, tmp_path_factory):
     encoding = ENCODINGS[request.param]()
-    folder = tmp_path_factory.mktemp("lowered")
-    return encoding, lowered(folder, encoding, LINEAR, LOOK_UP, OTHER)
+    folder = tmp_path_factory.mktemp("written")
+    return encoding, written(folder, encoding, LINEAR, LOOK_UP, OTHER)
 
 
 def test_rows_looked_up_are_those_of_the_weight(made):
@@ -112,7 +116,7 @@ def test_a_session_keeps_no_operator_that_unpacks(made, tmp_path):
 @pytest.mark.parametrize("granularity", ["per_tensor", "per_channel"])
 def test_activations_by_block_do_not_meet_those_of_other_rows(granularity, symmetric, tmp_path):
     encoding = grid(8, granularity, symmetric=symmetric)
-    path = lowered(tmp_path, encoding, LINEAR, LOOK_UP, activations="per_block")
+    path = written(tmp_path, encoding, LINEAR, LOOK_UP, activations="per_block")
     assert "MatMulNBits" in operators(path)
     x = np.random.default_rng(2).standard_normal((7, SHAPE[1])).astype(np.float32)
     x[3] *= 1000
@@ -126,7 +130,7 @@ def test_activations_by_block_do_not_meet_those_of_other_rows(granularity, symme
 
 def test_a_unit_vector_meets_exactly_its_column_of_4_bit_blocks(tmp_path):
     encoding = grid(4, "per_group", 16, symmetric=False)
-    path = lowered(tmp_path, encoding, LINEAR)
+    path = written(tmp_path, encoding, LINEAR)
     assert "MatMulNBits" in operators(path)
     found = run(path, LINEAR, np.eye(SHAPE[1], dtype=np.float32))
     np.testing.assert_allclose(found, encoding.decode().T, rtol=1e-5, atol=1e-6)
@@ -135,7 +139,7 @@ def test_a_unit_vector_meets_exactly_its_column_of_4_bit_blocks(tmp_path):
 def test_rows_of_an_odd_width_in_4_bit_blocks(tmp_path):
     weight = np.random.default_rng(0).standard_normal((24, 39)).astype(np.float32)
     encoding = affine_quantized(weight, 4, "per_group", group_size=16, symmetric=False)
-    path = lowered(tmp_path, encoding, LINEAR, LOOK_UP)
+    path = written(tmp_path, encoding, LINEAR, LOOK_UP)
     ids = np.array([[3, 23, 0]])
     np.testing.assert_array_equal(run(path, LOOK_UP, ids=ids), encoding.decode()[ids])
     found = run(path, LINEAR, np.eye(39, dtype=np.float32))
@@ -178,6 +182,43 @@ def test_groups_of_48_go_in_blocks_of_16():
     np.testing.assert_array_equal(blockwise.decode(), encoding.decode())
 
 
+JOINED = {  # what is multiplied as one, or is not, and how many products that makes
+    "floats": (["dense", "half", "palette"], {"MatMul": 1}),
+    "bands too": (["bands", "sparse_palette", "dense"], {"MatMul": 1}),
+    "one scale, or one a row": (["one scale", "channels", "6 bits, asymmetric"], INTEGERS),
+    "zero points that differ": (["asymmetric", "one scale, asymmetric", "channels"], INTEGERS),
+    "zero points that are one": (["one scale, asymmetric", "one scale, asymmetric"], INTEGERS),
+    "blocks": (["groups of 16", "groups of 16"], {"MatMulNBits": 1}),
+    "blocks that differ": (["groups of 16", "groups of 32, asymmetric"], {"MatMulNBits": 2}),
+    "everything": (
+        ["dense", "channels", "groups of 16"],
+        {"MatMul": 1, "MatMulNBits": 1, **INTEGERS},
+    ),
+}
+
+
+@pytest.mark.parametrize("activations", ["per_tensor", "per_block"])
+@pytest.mark.parametrize("case", JOINED)
+def test_a_joined_product_is_that_with_each_weight(case, activations, tmp_path):
+    kinds, products = JOINED[case]
+    encodings = [ENCODINGS[kind]() for kind in kinds]
+    path = written(tmp_path, encodings, LINEAR, activations=activations)
+    x = np.random.default_rng(2).standard_normal((7, SHAPE[1])).astype(np.float32)
+    found = np.split(run(path, LINEAR, x, optimized=tmp_path / "fused.onnx"), len(kinds), axis=1)
+    (tmp_path / "one").mkdir()
+    for encoding, part in zip(encodings, found):
+        alone = run(written(tmp_path / "one", encoding, LINEAR, activations=activations), LINEAR, x)
+        np.testing.assert_allclose(part, alone, rtol=1e-5, atol=1e-5 * np.abs(alone).max())
+    counted = Counter(operators(path))
+    if activations == "per_tensor":
+        assert {op: counted[op] for op in products} == products
+        left = Counter(operators(tmp_path / "fused.onnx"))
+        assert left["MatMulInteger"] == 0
+        assert (
+            left["DynamicQuantizeMatMul"] + left["MatMulIntegerToFloat"] == counted["MatMulInteger"]
+        )
+
+
 def extremes(activations, rows=40, columns=256):
     """Integers at the ends of their ranges, and what they sum to: a scale of 1 on either side."""
     rng = np.random.default_rng(0)
@@ -198,7 +239,7 @@ def extremes(activations, rows=40, columns=256):
 def test_integer_products_of_extreme_values_are_exact(rows, activations, tmp_path):
     """Sums of two products would saturate where weights are signed: x86 without VNNI."""
     encoding, x, expected = extremes(activations)
-    path = lowered(tmp_path, encoding, LINEAR, activations=activations)
+    path = written(tmp_path, encoding, LINEAR, activations=activations)
     np.testing.assert_array_equal(run(path, LINEAR, x[:rows]), expected[:rows])
     graph = onnx.load(path, load_external_data=False).graph
     kinds = {t.name: t.data_type for t in graph.initializer}
@@ -224,7 +265,7 @@ def test_integer_products_are_exact_on_a_processor_without_vnni(activations, tmp
     if shutil.which("valgrind") is None:
         pytest.skip("needs valgrind, which emulates a processor without VNNI")
     encoding, x, expected = extremes(activations)
-    path = lowered(tmp_path, encoding, LINEAR, activations=activations)
+    path = written(tmp_path, encoding, LINEAR, activations=activations)
     np.save(tmp_path / "x.npy", x)
     python = [sys.executable, "-c", WITHOUT_VNNI, str(path), str(tmp_path / "x.npy")]
     subprocess.run(["valgrind", "--tool=none", "-q", *python], check=True, timeout=300)
