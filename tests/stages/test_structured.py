@@ -299,12 +299,12 @@ def test_calibration_changes_the_choice_and_is_for_its_kind_of_model(text):
     assert by_weights.history[-1].summary["importance"] == "magnitude"
     assert by_text.config != by_weights.config
     plain = PlainText("text", text.folder, ("train.en",), ("val.en",))
-    with pytest.raises(InputError, match="pairs for an encoder-decoder, got text"):
+    with pytest.raises(InputError, match="parallel or table for this model, got text"):
         apply(Structured(0.2, calibration=plain), artifact, Context())
     language_model = artifact_of("adaptive language model")
     pruned = apply(Structured(0.2, calibration=plain), language_model, Context())
     assert pruned.config.decoder_kept
-    with pytest.raises(InputError, match=r"kind text for a language model.*got parallel"):
+    with pytest.raises(InputError, match="kind text for this model, got parallel"):
         apply(Structured(0.2, calibration=text), language_model, Context())
 
 
