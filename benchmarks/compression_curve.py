@@ -17,14 +17,14 @@ import numpy as np
 
 from litecompress.artifact import Artifact
 from litecompress.artifact_file import dump_artifact, load_model
-from litecompress.checkpoint import FILES
 from litecompress.corpus import ParallelText
 from litecompress.evaluate.job import Corpus
+from litecompress.ledger import unpacked_bytes
 from litecompress.model.build import from_weights
 from litecompress.scan.text import read_text
 from litecompress.stages import Context, Prune, Quantize, RateDistortion, Stage, apply
 
-BUDGETS = (1_000_000, 850_000, 770_000, 700_000, 620_000)
+BUDGETS = (1_000_000, 825_000, 700_000, 620_000)
 
 
 def ways(data: ParallelText, budgets: tuple[int, ...]) -> Iterator[tuple[str, list[Stage]]]:
@@ -52,7 +52,7 @@ def main() -> None:
     artifact = load_model(options.model)
     files = [options.folder / f"{data.valid}.{side}" for side in (data.source, data.target)]
     text = read_text(Corpus(*files, limit=options.sentences), artifact)
-    whole = sum((options.model / name).stat().st_size for name in FILES)
+    whole = unpacked_bytes(artifact, artifact.float32_bytes(embeddings=True))
 
     def nll(model: Artifact) -> np.ndarray:
         return text.nll(from_weights(model.config, model.decode()))

@@ -13,7 +13,8 @@ other work on the machine disturbs less than `wall`: median, and the range of th
 wall is above 1.2 of cpu the machine was busy, and the row is marked `!`. Ratios are of processor
 time, round by round: their median and middle half.
 
-`--map N K`: the vocabulary map allows N targets of each source id and K ids always.
+`--map N K`: the vocabulary map, and our shortlist, allow N targets of each source id and K ids
+always.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from ctranslate2_model import Decoder
 
 from litecompress.model.config import EOS_ID
 from litecompress.runtime.open import open_package
+from litecompress.runtime.ort_shortlist import OnnxShortlistSession
 from litecompress.runtime.search import SearchConfig, n_best
 from litecompress.runtime.session import Logits, Session, State, Tokens
 from litecompress.shortlist import FILE, load_shortlist
@@ -55,6 +57,7 @@ class Goal:
 
 
 ONNX = ("onnx-int8-per-tensor", "onnx-int8-per-block", "onnx-int4")
+SHORT = tuple(f"{name}-shortlist" for name in ONNX[:2])
 TFLITE = ("tflite-int8",)
 INT8 = (*ONNX[:2], *TFLITE)
 GOALS = (
@@ -65,8 +68,11 @@ GOALS = (
     Goal("best int8 / plain export", INT8, "plain", 1.5),
     Goal("ONNX Runtime int8 / plain export", ONNX[:2], "plain", None),
     Goal("int4 / CTranslate2 base", ONNX[2:], "ct2-base", None),
-    Goal("best int8, full vocabulary / CTranslate2 base with map", INT8, "ct2-base-map", 2.5),
-    Goal("best int8, full vocabulary / CTranslate2 d320 with map", INT8, "ct2-d320-map", None),
+    Goal("best int8 / CTranslate2 base with map", (*SHORT, *INT8), "ct2-base-map", 2.5),
+    Goal("ONNX Runtime with shortlist / CTranslate2 base with map", SHORT, "ct2-base-map", None),
+    Goal("best int8 / CTranslate2 d320 with map", (*SHORT, *INT8), "ct2-d320-map", None),
+    Goal("per tensor, shortlist / whole vocabulary", SHORT[:1], ONNX[0], None),
+    Goal("per block, shortlist / whole vocabulary", SHORT[1:], ONNX[1], None),
 )
 
 
@@ -116,6 +122,12 @@ def searched(session: Session) -> Job:
     return decode
 
 
+def shortlisted(folder: Path, vocab: int) -> Session:
+    """Ours with the vocabulary maps' content as its shortlist."""
+    table = load_shortlist(folder.parent / FILE, vocab, vocab)
+    return OnnxShortlistSession(folder, 1, table, lambda: open_package(folder, "onnx"))
+
+
 def systems(folder: Path, vocab: int, without: Sequence[str]) -> dict[str, tuple[Path, Job]]:
     """Every system's folder and what decodes with it."""
     found: dict[str, tuple[Path, Job]] = {}
@@ -126,6 +138,9 @@ def systems(folder: Path, vocab: int, without: Sequence[str]) -> dict[str, tuple
     for name in (*ONNX, *TFLITE):
         if (folder / name).is_dir():
             found[name] = folder / name, searched(open_package(folder / name, name.split("-")[0]))
+    for name in SHORT:
+        if (folder / name).is_dir():
+            found[name] = folder / name, searched(shortlisted(folder / name, vocab))
     if (folder / "plain").is_dir():
         found["plain"] = folder / "plain", searched(PlainSession(folder / "plain"))
     return {name: system for name, system in found.items() if name not in without}
@@ -215,11 +230,11 @@ def show(result: dict) -> None:
         f"{result['machine']['cpu']} {result['machine']['flags']}, load {result['machine']['load']}"
     )
     print(f"vocabulary map: {result['map']['candidates_mean']:.0f} candidates a sentence")
-    print(f"{'system':24}{'MB':>7}{'cpu ms':>8}{'middle half':>16}{'wall ms':>9}{'wall/cpu':>9}")
+    print(f"{'system':32}{'MB':>7}{'cpu ms':>8}{'middle half':>16}{'wall ms':>9}{'wall/cpu':>9}")
     for r in result["rows"]:
         low, high = r["cpu_ms_middle_half"]
         print(
-            f"{r['system']:24}{r['bytes'] / 1e6:7.2f}{r['cpu_ms']:8.1f}{low:8.1f}{high:8.1f}"
+            f"{r['system']:32}{r['bytes'] / 1e6:7.2f}{r['cpu_ms']:8.1f}{low:8.1f}{high:8.1f}"
             f"{r['wall_ms']:9.1f}{r['wall_over_cpu']:8.2f}{'!' if r['busy'] else ' '}"
         )
     print("times as fast (processor time, round by round)")

@@ -4,7 +4,8 @@
 
 - `ct2-base`, `ct2-d320`: CTranslate2 int8 Transformers, presets `transformer-wmt14-en-fr-embed512`
   and `-embed320`; the latter has as many parameters as ours. Each with a vocabulary map.
-- `onnx-*`, `tflite-*`: ours, of the preset `wmt14-en-fr-embed496`.
+- `onnx-*`, `tflite-*`: ours, of the preset `wmt14-en-fr-embed496`; `-shortlist` with the graphs
+  that a shortlist needs.
 - `plain`: the same model by `torch.onnx.export` and onnxruntime's `quantize_dynamic`, both with
   their defaults, after the preparation that the latter advises (`quant_pre_process`); its look-up
   tables are untied first, without which it cannot be run.
@@ -47,6 +48,11 @@ PACKAGES = {
     "onnx-int8-per-tensor": ("onnx", {"storage": "int8", "activations": "per_tensor"}),
     "onnx-int8-per-block": ("onnx", {"storage": "int8", "activations": "per_block"}),
     "onnx-int4": ("onnx", {"storage": "int4"}),
+    "onnx-int8-per-tensor-shortlist": ("onnx", {"storage": "int8", "shortlist": FILE}),
+    "onnx-int8-per-block-shortlist": (
+        "onnx",
+        {"storage": "int8", "activations": "per_block", "shortlist": FILE},
+    ),
     "tflite-int8": ("tflite", {"storage": "int8", "length": BUCKET}),
 }
 PLAIN = "plain"

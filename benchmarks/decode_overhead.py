@@ -64,7 +64,7 @@ def watch() -> None:
 
 def jobs(args: argparse.Namespace, beam: int, scores: bool) -> list[Callable[[], int]]:
     """What to time: each gives the number of tokens that it decoded."""
-    session, tokenizers = open_model(args.package)
+    session, tokenizers = open_model(args.package, shortlist=args.shortlist)
     if args.length:
         return random_jobs(session, args.length, args.sentences, SearchConfig(beam), scores)
 
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--length", type=int, help="random sentences of so many tokens")
+    parser.add_argument("--shortlist", action="store_true", help="use the package's")
     args = parser.parse_args()
     watch()
     print(f"{args.package}, 1 thread, one sentence at a time, {args.sentences} sentences")

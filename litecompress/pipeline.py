@@ -22,6 +22,7 @@ from litecompress.export.package import (
     versions,
     write_package,
 )
+from litecompress.export.shortlist import shortlist_of
 from litecompress.export.summary import encoding_row
 from litecompress.gate import judge, passed
 from litecompress.hardware.predict import Workload, predict
@@ -58,6 +59,8 @@ def run(recipe: Recipe, output: Path, say: Say) -> Report:
     trained = load_model(Path(recipe.model))
     tokenizers = trained.tokenizers()
     samples = _samples(recipe, tokenizers, trained)
+    for exporter in recipe.exports:
+        shortlist_of(exporter, trained)  # so that a wrong one is refused before the work
     output.mkdir(parents=True)
     artifact = compress(trained, recipe, say)
     save_artifact(artifact, output / "artifact.litec")

@@ -27,10 +27,11 @@ def unpack(
     are those of this function, `peak_rss_bytes` is that of the process.
     """
     started = time.perf_counter()
-    refuse_existing(output, force=force, inputs=[artifact])
+    inputs = [artifact, *(Path(options[key]) for key in ("shortlist",) if key in options)]
+    refuse_existing(output, force=force, inputs=inputs)
     exporter = build(load_exporter(TARGET), options, "unpack")
     loaded = load_model(artifact)
-    with replacing(output, force=force, inputs=[artifact]) as partial:
+    with replacing(output, force=force, inputs=inputs) as partial:
         row = encoding_row(write_package(exporter, loaded, partial))
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
     return {

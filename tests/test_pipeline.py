@@ -9,8 +9,9 @@ import yaml
 
 from litecompress.artifact_file import load_artifact
 from litecompress.checkpoint import save_checkpoint
+from litecompress.errors import InputError
 from litecompress.pipeline import run
-from litecompress.recipe import load_recipe, parse_recipe
+from litecompress.recipe import dump_recipe, load_recipe, parse_recipe
 from tests import models
 
 KEYS = [
@@ -126,6 +127,15 @@ def test_latencies_say_where_they_come_from(done):
             assert row["band_ms"][0] < row["band_ms"][1]
             assert 1 <= row["rank"] <= row["of"]
     assert {r["profile"] for r in report.latency} == {"host", "raspberry-pi-4", "raspberry-pi-5"}
+
+
+def test_a_shortlist_that_is_none_is_refused_before_the_work(job, tmp_path):
+    exports = [{"target": "onnx", "shortlist": str(tmp_path / "none")}]
+    recipe = parse_recipe({**job, "exports": exports})
+    assert parse_recipe(yaml.safe_load(dump_recipe(recipe))) == recipe
+    with pytest.raises(InputError, match=r"expected a shortlist at .*none, got none"):
+        run(recipe, tmp_path / "out", pytest.fail)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_gate_decides_the_exit_code(job, tmp_path, monkeypatch, capsys):

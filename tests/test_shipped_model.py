@@ -43,10 +43,11 @@ def corpus(split, tokenizer):
     return Samples.of(*sides, tokenizer, 1024)
 
 
-def test_the_artifact_is_at_most_a_fifth_of_the_checkpoint(trained, artifact):
-    checkpoint_bytes = (MODEL / "model.safetensors").stat().st_size
-    assert checkpoint_bytes >= trained.float32_bytes(embeddings=True)
-    assert len(dump_artifact(artifact)) * 5 <= checkpoint_bytes
+def test_the_artifact_is_at_most_a_fifth_of_the_float32_weights(trained, artifact):
+    assert (MODEL / "model.safetensors").stat().st_size < 0.51 * trained.float32_bytes(
+        embeddings=True
+    )
+    assert len(dump_artifact(artifact)) * 5 <= trained.float32_bytes(embeddings=True)
 
 
 def test_samples_are_a_hundred_pairs_that_the_corpus_does_not_hold(trained):
@@ -70,14 +71,14 @@ def test_quality_on_the_samples(trained, artifact):
 def test_quality_on_the_validation_text(trained, artifact):
     samples = corpus("val", Tokenizer(trained.tokenizer))
     nll = [token_nll(TorchSession.of(a).model, samples) for a in (trained, artifact)]
-    assert nll[0] < 1.7
+    assert nll[0] < 1.6
     assert nll[1] - nll[0] < 0.05
 
 
-def test_the_log_tells_of_every_epoch():
+def test_the_log_tells_of_every_validation():
     rows = [json.loads(r) for r in (MODEL / "train-log.jsonl").read_text().splitlines()]
-    assert [r["epoch"] for r in rows] == list(range(1, len(rows) + 1))
-    assert f"{rows[-1]['updates']:,}" in (MODEL / "README.md").read_text("utf-8")
+    assert [r["update"] for r in rows] == [128 * i for i in range(1, len(rows) + 1)]
+    assert f"{rows[-1]['update']:,}" in (MODEL / "README.md").read_text("utf-8")
 
 
 @needs_corpus
@@ -90,5 +91,5 @@ def test_bleu_on_test_2016(trained, artifact):
         network = TorchSession.of(model).model
         hypotheses = translations(network, samples, tokenizer, SearchConfig(beam=5))
         scores.append(bleu(hypotheses, samples.references).score)
-    assert scores[0] >= 39
+    assert scores[0] >= 40
     assert scores[1] >= scores[0] - 0.5

@@ -57,6 +57,14 @@ NoRepeat = Annotated[
 MinLength = Annotated[int, typer.Option(help="Tokens at least.", min=0, rich_help_panel=SEARCH)]
 BatchSize = Annotated[int, typer.Option(help="Texts decoded together at most.", min=1)]
 Threads = Annotated[int, typer.Option(help="Of the runtime.", min=1)]
+Shortlist = Annotated[
+    bool,
+    typer.Option(
+        "--shortlist/--no-shortlist",
+        help="Score the candidates of the package's shortlist only, if it has one.",
+        rich_help_panel=SEARCH,
+    ),
+]
 MaxLength = Annotated[
     int | None,
     typer.Option(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from litecompress.cli.options import AsJson, Force, Model, Output
+
+Shortlist = Annotated[
+    Path | None,
+    typer.Option(help="ONNX: a file of `litecompress shortlist`, for the package to carry."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +48,7 @@ def export(
         str | None,
         typer.Option(help="TFLite: only what an old runtime executes rightly: tflite-runtime."),
     ] = None,
+    shortlist: Shortlist = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +61,8 @@ def export(
     from litecompress.output import refuse_existing, replacing
     from litecompress.strict import build
 
-    refuse_existing(output, force=force, inputs=[model])
+    inputs = [path for path in (model, shortlist) if path is not None]
+    refuse_existing(output, force=force, inputs=inputs)
     artifact = load_model(model)
     options = {
         "storage": storage,
@@ -66,10 +74,11 @@ def export(
         "strict": strict,
         "activations": activations,
         "compat": compat,
+        "shortlist": None if shortlist is None else str(shortlist),
     }
     given = {k: v for k, v in options.items() if v is not None}
     exporter = build(load_exporter(target), given, f"export {target}")
-    with replacing(output, force=force, inputs=[model]) as partial:
+    with replacing(output, force=force, inputs=inputs) as partial:
         row = encoding_row(write_package(exporter, artifact, partial))
     size = sum(p.stat().st_size for p in output.rglob("*") if p.is_file())
     show_values({"output": str(output), "package_raw_bytes": size, **row}, as_json)

@@ -21,6 +21,7 @@ from litecompress.cli.decoding import (
     NBest,
     NoRepeat,
     Overlong,
+    Shortlist,
     Threads,
 )
 from litecompress.cli.options import AsJson
@@ -49,6 +50,7 @@ def translate(
     min_length: MinLength = 1,
     max_length: MaxLength = None,
     batch_size: BatchSize = 32,
+    shortlist: Shortlist = True,
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -66,6 +68,7 @@ def translate(
         max_source,
         overlong,  # type: ignore[arg-type]
         scores=as_json or n_best > 1,
+        shortlist=shortlist,
     )
     _run(*model_and_texts(model, arguments, file), file, options, threads, as_json)
 
@@ -83,6 +86,7 @@ def summarize(
     min_length: MinLength = 1,
     max_length: MaxLength = 140,
     batch_size: BatchSize = 32,
+    shortlist: Shortlist = True,
     threads: Threads = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -100,6 +104,7 @@ def summarize(
         min_length,
         max_length,
         batch_size,
+        shortlist,
         threads,
         as_json,
     )
@@ -120,7 +125,7 @@ def _run(
     empty = [str(number) for number, text in enumerate(texts, 1) if not text.strip()]
     if empty:
         raise InputError(f"sentence {', '.join(empty)}: expected a sentence, got an empty one")
-    translator = Translator.load(model, threads=threads)
+    translator = Translator.load(model, threads=threads, shortlist=options.shortlist)
     for first, group in groups(texts, file, options.batch_size):
         found = translator.translate(group, options, first=first)
         answer(found, first, ranked=options.n_best > 1, as_json=as_json)

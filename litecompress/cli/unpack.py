@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from litecompress.cli.export import show_values
+from litecompress.cli.export import Shortlist, show_values
 from litecompress.cli.options import AsJson, Force, Output
 
 
@@ -31,12 +31,18 @@ def unpack(
     conv_branch: Annotated[
         str | None, typer.Option("--conv-branch", help="builtin or custom; builtin by default.")
     ] = None,
+    shortlist: Shortlist = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Expand an artifact to an ONNX package on the device that runs it."""
     from litecompress.unpack import unpack as expand
 
-    options = {"storage": storage, "activations": activations, "conv_branch": conv_branch}
+    options = {
+        "storage": storage,
+        "activations": activations,
+        "conv_branch": conv_branch,
+        "shortlist": None if shortlist is None else str(shortlist),
+    }
     given = {k: v for k, v in options.items() if v is not None}
     show_values(expand(artifact, output, given, force=force), as_json)

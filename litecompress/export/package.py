@@ -14,21 +14,30 @@ from litecompress.artifact import Artifact
 from litecompress.checkpoint import TARGET_TOKENIZER, write_tokenizers
 from litecompress.errors import InputError
 from litecompress.export.base import Exported, Exporter, options_of
+from litecompress.export.shortlist import shortlist_of
+from litecompress.shortlist import FILE as SHORTLIST_FILE
+from litecompress.shortlist import save_shortlist
 
 MANIFEST = "manifest.json"
+SHORTLIST = "shortlist"  # a role; and an option, not kept because it is a path elsewhere
 PACKAGES = ("torch", "numpy", "onnx", "onnxruntime", "coremltools", "ai-edge-litert")
 
 
 def write_package(exporter: Exporter, artifact: Artifact, folder: Path) -> Exported:
     """Export into a new folder and add what a device needs beside the model's own files."""
+    shortlist = shortlist_of(exporter, artifact)
     folder.mkdir(parents=True)
     exported = exporter(artifact, folder)
+    roles = dict(exported.files)
+    if shortlist is not None:
+        save_shortlist(shortlist, folder / SHORTLIST_FILE)
+        roles[SHORTLIST] = SHORTLIST_FILE
     write_tokenizers(folder, artifact.tokenizer, artifact.target_tokenizer)
     manifest = {
         "schema_version": 1,
         "target": exported.target,
-        "options": options_of(exporter),
-        "roles": dict(exported.files),
+        "options": {k: v for k, v in options_of(exporter).items() if k != SHORTLIST},
+        "roles": roles,
         "files": {
             path.relative_to(folder).as_posix(): {
                 "bytes": path.stat().st_size,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from litecompress.errors import InputError
 
@@ -44,6 +47,10 @@ class Hypothesis:
         """Scored by the sum of log-probabilities `total`, over length^length_penalty."""
         length = len(tokens) ** config.length_penalty if config.normalize else 1
         return cls(tuple(tokens), total / length, tuple(scores))
+
+    def named(self, candidates: NDArray[np.intp]) -> Hypothesis:
+        """The same with ids, where tokens are places among candidates."""
+        return replace(self, tokens=tuple(candidates[list(self.tokens)].tolist()))
 
 
 def checked(found: Sequence[_T]) -> Sequence[_T]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from litecompress.backends import named_extras
 from litecompress.errors import InputError, LiteCompressError
-from litecompress.export.package import MANIFEST, package_tokenizers, read_manifest
-from litecompress.runtime.session import LanguageSession, Session
+from litecompress.export.package import MANIFEST, SHORTLIST, package_tokenizers, read_manifest
+from litecompress.runtime.session import LanguageSession, Session, ShortlistSession
 from litecompress.tokenizer import Tokenizers
 
 if TYPE_CHECKING:
@@ -29,20 +29,49 @@ def open_package(folder: Path, target: str, threads: int | None = None) -> Sessi
     return _opened(folder, target, _session_class, threads)
 
 
-def open_model(path: Path, threads: int | None = None) -> tuple[Session, Tokenizers]:
+def open_model(
+    path: Path, threads: int | None = None, *, shortlist: bool = False
+) -> tuple[Session, Tokenizers]:
     """A session and its tokenizers, from a package, an artifact or a checkpoint.
 
-    A package runs on one thread where none are asked for; PyTorch keeps what it has.
+    A package runs on one thread where none are asked for; PyTorch keeps what it has. With
+    `shortlist` the session is a ShortlistSession where a package has one.
     """
     if (path / MANIFEST).is_file():
         manifest = read_manifest(path)
         _check_kind(path, "step" in manifest["roles"], language=False)
         tokenizers = Tokenizers.of(*package_tokenizers(path, manifest))
+        if shortlist and SHORTLIST in manifest["roles"]:
+            return _open_shortlist(path, manifest, tokenizers, threads), tokenizers
         return open_package(path, manifest["target"], threads), tokenizers
     artifact = _artifact(path, threads, language=False)
     from litecompress.runtime.torch_session import TorchSession
 
     return TorchSession.of(artifact), artifact.tokenizers()
+
+
+def _open_shortlist(
+    folder: Path, manifest: Mapping[str, Any], tokenizers: Tokenizers, threads: int | None
+) -> ShortlistSession:
+    """The session that scores candidates only; a table that does not fit is an InputError."""
+    from litecompress.shortlist import load_shortlist
+
+    sizes = tokenizers.source.vocab_size, tokenizers.target.vocab_size
+    table = load_shortlist(folder / manifest["roles"][SHORTLIST], *sizes)
+
+    def class_of(target: str) -> Callable[[Path, int], ShortlistSession]:
+        if target != "onnx":
+            raise InputError(
+                f"{folder}: expected a shortlist in a package for onnx, got one for {target}; "
+                "translate without it (--no-shortlist)"
+            )
+        from litecompress.runtime.ort_shortlist import OnnxShortlistSession
+
+        return lambda path, count: OnnxShortlistSession(
+            path, count, table, lambda: open_package(path, target, count)
+        )
+
+    return _opened(folder, manifest["target"], class_of, threads)
 
 
 def open_language_model(

@@ -74,13 +74,15 @@ class TranslationOptions(SearchOptions):
     At most 1.2 of the source's tokens and 10 are written where `max_length` is None. `max_source`
     cuts longer sources to so many tokens, as in training; what is then still longer than the model
     takes is refused, or split at sentences, punctuation or blanks. Without `scores` greedy search
-    is quicker, and all of them are 0.
+    is quicker, and all of them are 0. With `shortlist` only the candidates of the package's
+    shortlist are scored, if it has one.
     """
 
     batch_size: int = 32
     max_source: int | None = None
     overlong: Literal["refuse", "split"] = "refuse"
     scores: bool = True
+    shortlist: bool = True
 
     def _problems(self) -> list[str]:
         found = super()._problems()

@@ -29,7 +29,7 @@ class Buffers:
         self._sides = graph.zeros(capacity, room), graph.zeros(capacity, room)
         self._token = np.zeros((capacity, 1), np.int64)
         self._step = np.zeros(1, np.int64)
-        self._scores = np.zeros((capacity, graph.width), graph.dtype)
+        self._scores = np.zeros(0, graph.dtype)  # room for scores of any width
         self._own_bytes = 2 * sum(array.nbytes for array in self._sides[0].values())
         self.turn = 0  # caches are read from side turn % 2
         self.use(capacity)
@@ -44,7 +44,7 @@ class Buffers:
         self.rows = rows
         self._fixed: Arrays | None = None
         self._used = tuple({n: a[:rows] for n, a in side.items()} for side in self._sides)
-        self._tokens, self._logits = self._token[:rows], self._scores[:rows]
+        self._tokens, self._logits = self._token[:rows], np.empty((rows, 0), self._graph.dtype)
         self._bindings = self._bound(0), self._bound(1)
 
     def caches(self, ahead: int = 0) -> Arrays:
@@ -54,22 +54,34 @@ class Buffers:
     def run(self, tokens: Tokens, step: int, fixed: Arrays) -> Logits:
         """Scores (R, V) after the newest tokens; the caches change sides."""
         if self._fixed is not fixed:
-            for binding in self._bindings:
-                for name, array in fixed.items():
-                    binding.bind_cpu_input(name, array)
-            self._fixed = fixed
+            self._bind(fixed)
         self._tokens[:, 0] = tokens
         self._step[0] = step
         self._graph.session.run_with_iobinding(self._bindings[self.turn % 2])
         self.turn += 1
         return self._logits.astype(np.float32)
 
+    def _bind(self, fixed: Arrays) -> None:
+        """Bind what belongs to the sources, and scores as wide as that makes them."""
+        for binding in self._bindings:
+            for name, array in fixed.items():
+                binding.bind_cpu_input(name, array)
+        self._fixed, width = fixed, self._graph.width(fixed)
+        if self._logits.shape[1] == width:
+            return
+        count = self.rows * width
+        if len(self._scores) < count:
+            self._scores = np.zeros(count, self._graph.dtype)
+        self._logits = self._scores[:count].reshape(self.rows, width)
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(self._logits)
+        for binding in self._bindings:
+            binding.bind_ortvalue_output(self._graph.scores, value)
+
     def _bound(self, side: int) -> onnxruntime.IOBinding:
         """Inputs from one side, outputs to the other."""
         binding = self._graph.session.io_binding()
         inputs = {"token": self._tokens, "step": self._step, **self._used[side]}
         outputs = {f"next_{name}": array for name, array in self._used[1 - side].items()}
-        outputs[self._graph.scores] = self._logits
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
         for name, array in outputs.items():
@@ -84,18 +96,29 @@ class DecoderGraph:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self.session = session
         scores, *after = session.get_outputs()
-        self.scores, self.width, self.dtype = scores.name, scores.shape[1], TYPES[scores.type]
+        self.scores, self._width, self.dtype = scores.name, scores.shape[1], TYPES[scores.type]
+        self.shared = {i.name for i in session.get_inputs() if i.shape[0] != "batch"}
         names = {output.name.removeprefix("next_") for output in after}
         self._caches = [i for i in session.get_inputs() if i.name in names]
         self._kept: dict[tuple[int, int], list[Buffers]] = {}
         self._kept_bytes = 0
 
-    def state(self, fixed: Arrays, rows: int, length: int) -> BoundState:
+    def width(self, fixed: Arrays) -> int:
+        """Columns of the scores: those of the vocabulary, or as many as rows are handed in."""
+        return self._width if isinstance(self._width, int) else len(fixed["output_rows"])
+
+    def state(
+        self,
+        fixed: Arrays,
+        rows: int,
+        length: int,
+        candidates: NDArray[np.intp] | None = None,
+    ) -> BoundState:
         """Empty caches, with room for `length` positions in the end."""
         buffers = self.take(rows, min(FIRST_ROOM, length))
         for array in buffers.caches().values():
             array.fill(0)
-        return BoundState(self, fixed, buffers, length)
+        return BoundState(self, fixed, buffers, length, candidates)
 
     def zeros(self, rows: int, room: int) -> Arrays:
         """One side of new buffers."""
@@ -129,8 +152,15 @@ class DecoderGraph:
 class BoundState(State):
     """A state in buffers: used up by the next step, or by choosing rows of it."""
 
-    def __init__(self, graph: DecoderGraph, fixed: Arrays, buffers: Buffers, length: int) -> None:
-        self.fixed, self.caches = fixed, buffers.caches()
+    def __init__(
+        self,
+        graph: DecoderGraph,
+        fixed: Arrays,
+        buffers: Buffers,
+        length: int,
+        candidates: NDArray[np.intp] | None = None,
+    ) -> None:
+        super().__init__(fixed, buffers.caches(), candidates)
         self._graph, self._buffers, self._length = graph, buffers, length
         self._turn = buffers.turn
 
@@ -140,12 +170,13 @@ class BoundState(State):
         if step >= buffers.room:
             buffers = self._grown(step + 1)
         scores = buffers.run(tokens, step, self.fixed)
-        return scores, BoundState(self._graph, self.fixed, buffers, self._length)
+        return scores, self._next(self.fixed, buffers)
 
     def rows(self, order: NDArray[np.intp], *, same_sources: bool = False) -> BoundState:
         fixed = self.fixed
         if not same_sources:
-            fixed = {name: array.take(order, 0) for name, array in fixed.items()}
+            shared = self._graph.shared
+            fixed = {n: a if n in shared else a.take(order, 0) for n, a in fixed.items()}
         buffers = self._current()
         if len(order) > buffers.capacity:
             buffers = self._graph.take(len(order), buffers.room)
@@ -156,10 +187,13 @@ class BoundState(State):
             array.take(order, 0, into[name], "clip")
         buffers.turn += 1
         self._leave(buffers)
-        return BoundState(self._graph, fixed, buffers, self._length)
+        return self._next(fixed, buffers)
 
     def release(self) -> None:
         self._graph.give_back(self._current())
+
+    def _next(self, fixed: Arrays, buffers: Buffers) -> BoundState:
+        return BoundState(self._graph, fixed, buffers, self._length, self.candidates)
 
     def _current(self) -> Buffers:
         """The buffers, as long as they hold this state."""

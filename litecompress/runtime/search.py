@@ -56,7 +56,10 @@ def decode(
     else:
         chooser.cut()
     state.release()
-    return [sorted(found, key=lambda h: h.score, reverse=True) for found in chooser.finished]
+    found = [sorted(found, key=lambda h: h.score, reverse=True) for found in chooser.finished]
+    if state.candidates is None:
+        return found
+    return [[h.named(state.candidates) for h in hypotheses] for hypotheses in found]
 
 
 def translate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,18 @@ Logits = NDArray[np.float32]
 class State:
     """What a decoder carries: per-source tensors that stay, and caches that every step replaces.
 
-    Every array (or tensor) has the batch first, so that a beam search may reorder rows.
+    Every array (or tensor) has the batch first, so that a beam search may reorder rows. Where
+    `candidates` are given, tokens and columns of logits are not ids but places among these.
     """
 
     fixed: dict[str, Any]
     caches: dict[str, Any]
+    candidates: NDArray[np.intp] | None = None  # (C,), ascending, the special ids first
 
     def rows(self, order: NDArray[np.intp], *, same_sources: bool = False) -> State:
         """The state for other rows, repeated or left out; `same_sources` spares the fixed part."""
         fixed = self.fixed if same_sources else {k: v[order] for k, v in self.fixed.items()}
-        return State(fixed, {k: v[order] for k, v in self.caches.items()})
+        return State(fixed, {k: v[order] for k, v in self.caches.items()}, self.candidates)
 
     def release(self) -> None:
         """Say that nothing will be read from here any more; its memory may serve another state."""
@@ -51,6 +53,14 @@ class Session(Decoder, Protocol):
 
     def start(self, source: Tokens, length: int) -> State:
         """Encode source tokens (B, S), padded on the right, with room for `length` targets."""
+
+
+@runtime_checkable
+class ShortlistSession(Session, Protocol):
+    """A loaded model that scores the candidates of its shortlist only."""
+
+    def whole(self) -> Session:
+        """The same model with its whole vocabulary, loaded once it is asked for."""
 
 
 class LanguageSession(Decoder, Protocol):

@@ -13,7 +13,7 @@ from litecompress.runtime.open import open_model
 from litecompress.runtime.options import TranslationOptions
 from litecompress.runtime.overlong import split
 from litecompress.runtime.search import n_best
-from litecompress.runtime.session import Session
+from litecompress.runtime.session import Session, ShortlistSession
 from litecompress.runtime.texts import encode_each
 from litecompress.tokenizer import Tokenizers, shortened
 
@@ -57,12 +57,15 @@ class Translator:
         self.session, self.tokenizers = session, tokenizers
 
     @classmethod
-    def load(cls, path: Path | str, *, threads: int | None = None) -> Translator:
+    def load(
+        cls, path: Path | str, *, threads: int | None = None, shortlist: bool = True
+    ) -> Translator:
         """From a package, an artifact or a checkpoint; the last two need torch.
 
-        Packages run on one thread unless more are asked for.
+        Packages run on one thread unless more are asked for. Without `shortlist` that of a package
+        is not loaded.
         """
-        return cls(*open_model(Path(path), threads))
+        return cls(*open_model(Path(path), threads, shortlist=shortlist))
 
     def translate(
         self,
@@ -79,9 +82,10 @@ class Translator:
         asked = replace(options or TranslationOptions(), **changes)
         sources = encode_each(texts, lambda text: self._pieces(text, asked), "sentence", first)
         rows = [row for pieces in sources for row in pieces]
-        hypotheses = n_best(
-            self.session, rows, asked.search(), asked.batch_size, scores=asked.scores
-        )
+        session = self.session
+        if not asked.shortlist and isinstance(session, ShortlistSession):
+            session = session.whole()
+        hypotheses = n_best(session, rows, asked.search(), asked.batch_size, scores=asked.scores)
         found = iter(hypotheses)
         return [self._joined([next(found) for _ in pieces], asked) for pieces in sources]
 

@@ -52,7 +52,8 @@ class Shortlist:
         found = allowed.nonzero()[0]
         missing = min(-len(found) % multiple, self.vocab_size - len(found))
         if missing:
-            allowed[(~allowed).nonzero()[0][:missing]] = True
+            low = allowed[: len(found) + missing]  # of so many ids at least `missing` are left out
+            low[(~low).nonzero()[0][:missing]] = True
             found = allowed.nonzero()[0]
         return found
 
