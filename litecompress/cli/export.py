@@ -26,7 +26,11 @@ def export(
     output: Output,
     target: Annotated[str, typer.Option("--target", "-t", help="onnx, coreml or tflite.")],
     storage: Annotated[
-        str | None, typer.Option(help="native, int8 or float32; the target's own by default.")
+        str | None,
+        typer.Option(
+            help="native, int8 or float32; ONNX and TFLite also int4 and float16. docs/targets.md "
+            "says what each does, and which is the target's own."
+        ),
     ] = None,
     conv_branch: Annotated[
         str | None, typer.Option("--conv-branch", help="ONNX, TFLite: builtin or custom.")
@@ -43,7 +47,10 @@ def export(
         bool | None,
         typer.Option("--strict", help="Core ML: refuse encodings that it cannot keep exactly."),
     ] = None,
-    activations: Annotated[str | None, typer.Option(help="TFLite: dynamic or float32.")] = None,
+    activations: Annotated[
+        str | None,
+        typer.Option(help="ONNX: per_tensor or per_block; TFLite: dynamic or float32."),
+    ] = None,
     compat: Annotated[
         str | None,
         typer.Option(help="TFLite: only what an old runtime executes rightly: tflite-runtime."),
